@@ -1,0 +1,170 @@
+"""Measure jobd against its limits, as ratios in one run on one machine.
+
+`python benchmarks/run.py [--quick]` alternates the two sides of each row, takes the median
+of several rounds and prints a table. Needs jobd-server and tests/support/faulty installed.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import platform
+import signal
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import load
+
+HERE = Path(__file__).parent
+CONNECTIONS = 64
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    what: str
+    measured: str
+    budget: str
+    met: bool
+
+
+@contextlib.contextmanager
+def process(*command: str, ready: str, environ: dict[str, str] | None = None) -> Iterator[int]:
+    """Run a server until the block ends; begins when it has printed `ready` on stderr."""
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | (environ or {})
+    ) as child:
+        assert child.stderr is not None
+        seen = ""
+        for line in child.stderr:
+            seen += line
+            if ready in line:
+                break
+        else:
+            raise AssertionError(f"{command} did not start:\n{seen}")
+        try:
+            yield child.pid
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.communicate(timeout=30)
+
+
+@contextlib.contextmanager
+def daemon(folder: Path, **environ: str) -> Iterator[tuple[str, int]]:
+    """Run jobd on a scratch state folder; gives its socket and pid."""
+    path = str(folder / "jobd.sock")
+    command = [sys.executable, "-m", "jobd", "serve", "--state-dir", str(folder / "state")]
+    with process(*command, "--socket", path, ready="jobd is ready", environ=environ) as pid:
+        wait_for_kinds(path)
+        yield path, pid
+
+
+def ask(
+    path: str, method: str, url: str, body: bytes | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Make one request over the socket."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(path)
+    headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
+    connection.request(method, url, body, headers)
+    response = connection.getresponse()
+    answer = response.status, dict(response.getheaders()), response.read()
+    connection.close()
+    return answer
+
+
+def wait_for_kinds(path: str) -> None:
+    """Wait until the catalogue is there: each refusal is answered after it has been tried."""
+    while not json.loads(ask(path, "GET", "/v1/handlers")[2])["handlers"]:
+        pass
+
+
+def submit_ratio(rounds: int, count: int) -> Row:
+    """Single durable submits, nothing claimed, against the bare handler."""
+    body = json.dumps({"kind": "test.aecho", "args": {"text": "x" * 32}}).encode()
+    request = load.post("/v1/jobs", body, "Prefer: respond-async")
+    ratios, ours, bares = [], [], []
+    with tempfile.TemporaryDirectory(prefix="jobd-bench-") as scratch:
+        folder = Path(scratch)
+        # no io worker: what is submitted stays queued, as with paused queues
+        with daemon(folder, JOBD_POOL_IO_WORKERS="0") as (jobd_socket, _):
+            status, headers, answer = ask(jobd_socket, "POST", "/v1/jobs", body)
+            assert status == 202, answer
+            dropped = {"Content-Length", "Date", "Server"}
+            kept = {name: value for name, value in headers.items() if name not in dropped}
+            (folder / "headers").write_text(json.dumps(kept))
+            (folder / "body").write_bytes(answer)
+            bare_socket = str(folder / "bare.sock")
+            bare = [sys.executable, str(HERE / "bare.py"), bare_socket]
+            with process(*bare, str(folder / "headers"), str(folder / "body"), ready="ready on"):
+                for _ in range(rounds):
+                    expect = b"HTTP/1.1 202"
+                    limit = load.run(bare_socket, request, count, CONNECTIONS, expect)
+                    mine = load.run(jobd_socket, request, count, CONNECTIONS, expect)
+                    ratios.append(mine.per_s / limit.per_s)
+                    ours.append(mine.per_s)
+                    bares.append(limit.per_s)
+    ratio = statistics.median(ratios)
+    figures = f"{ratio:.2f} ({statistics.median(ours):,.0f}/s of {statistics.median(bares):,.0f}/s)"
+    what = f"durable submits, {CONNECTIONS} connections, nothing claimed, of a bare handler"
+    return Row(what, figures, "≥ 0.3", ratio >= 0.3)
+
+
+def rss_mb(pid: int) -> float:
+    """Return a process's resident memory."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError(f"no VmRSS of {pid}")
+
+
+def idle_memory() -> list[Row]:
+    """Resident memory of an idle daemon, and of its workers apart."""
+    with (
+        tempfile.TemporaryDirectory(prefix="jobd-bench-") as scratch,
+        daemon(Path(scratch)) as (_, pid),
+    ):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        own = rss_mb(pid)
+        workers = [rss_mb(int(child)) for child in children]
+    return [
+        Row("idle daemon, its own memory", f"{own:.0f} MB", "≤ 60 MB", own <= 60),
+        Row(
+            f"each of its {len(workers)} workers", f"≤ {max(workers):.0f} MB", "counted apart", met=True
+        ),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and requests")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    options = parser.parse_args()
+    rounds, count = (3, 5_000) if options.quick else (7, 30_000)
+    rows = [submit_ratio(rounds, count), *idle_memory()]
+    versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "msgspec"))
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, ", end="")
+    print(
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {versions}, ", end=""
+    )
+    print("synchronous=FULL\n")
+    print("| what | measured | budget | |\n|---|---|---|---|")
+    for row in rows:
+        print(f"| {row.what} | {row.measured} | {row.budget} | {'met' if row.met else 'MISSED'} |")
+    if options.json:
+        options.json.write_text(json.dumps([row._asdict() for row in rows], indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Bodies: read within limits, decoded strictly; answers encoded by one encoder.
+
+What cannot be parsed is 400, what was parsed and breaks the schema is 422 with an entry
+for each field. Not here: the args' own schema (engine/kinds.py).
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import HttpVersion11, web
+
+from jobd.domain.errors import FieldError, Invalid, Malformed, TooLarge
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+encode = msgspec.json.Encoder().encode
+
+MAX_ERRORS = 50
+
+_INTEGRAL_BELOW = 2.0**53
+_JSON = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
+_MESSAGE = re.compile(r"(?P<detail>.*?)(?: - at .*`(?P<path>\$[^`]*)`)?", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
+_FRAGMENT_SAFE = "!$&'()*+,;=:@-._~?"
+
+
+async def read_json(request: web.Request, *, limit_bytes: int, timeout_s: float) -> bytes:
+    """Return the body of a request that says it is JSON.
+
+    Everything that can be refused by the headers is refused before the body is read, and
+    before a client that asked `Expect: 100-continue` is told to send it. Raises Malformed
+    (also for a body that does not arrive in time) or TooLarge.
+    """
+    headers = request.headers
+    content_type = headers.get("Content-Type", "")
+    if content_type != "application/json" and _JSON.fullmatch(content_type) is None:
+        raise Malformed("unsupported_media_type", "The Content-Type must be application/json.")
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Malformed("unsupported_media_type", "No Content-Encoding is taken.")
+    if (request.content_length or 0) > limit_bytes:
+        raise _too_large(limit_bytes)
+    if headers.get("Expect", "").lower() == "100-continue" and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+    try:
+        if request.content.is_eof():
+            return await request.read()
+        async with asyncio.timeout(timeout_s):
+            return await request.read()
+    except TimeoutError:
+        raise Malformed(
+            "body_timeout", f"The body did not arrive within {timeout_s:g} s.", retryable=True
+        ) from None
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large(limit_bytes) from None
+    except web.RequestPayloadError as error:
+        raise Malformed("malformed_body", f"The body could not be read: {error}.") from None
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge("body_too_large", f"A body may have {limit_bytes} bytes at most.")
+
+
+class Decoder(Generic[T]):
+    """Decodes bodies as one Struct: at full speed when they fit, with care when not."""
+
+    def __init__(self, struct: type[T]) -> None:
+        self._struct = struct
+        self._fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+        self._decode = msgspec.json.Decoder(struct).decode
+
+    def decode(self, body: bytes) -> T:
+        """Return the document; raises Malformed, or Invalid with every field that is wrong.
+
+        3.0 is taken for an integer, as JSON Schema has it.
+        """
+        try:
+            return self._decode(body)
+        except msgspec.ValidationError as error:
+            return self._decode_with_care(body, error)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _malformed(error) from None
+
+    def _decode_with_care(self, body: bytes, first: msgspec.ValidationError) -> T:
+        try:
+            document = msgspec.json.decode(body)
+        except msgspec.ValidationError:  # a number out of range, wherever it stands
+            raise _invalid([_field_error(first)]) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _malformed(error) from None
+        if not isinstance(document, dict):
+            raise _invalid([FieldError("Expected an object", pointer="#")])
+        errors = [error for name in document for error in self._check(document, name)]
+        errors += [
+            FieldError("The field is required", pointer=_pointer([name]))
+            for name, field in self._fields.items()
+            if field.required and name not in document
+        ]
+        if errors:
+            raise _invalid(errors)
+        return msgspec.convert(document, self._struct)
+
+    def _check(self, document: dict[str, Any], name: str) -> Iterator[FieldError]:
+        """Yield what is wrong with one field; a whole float for an integer is made one."""
+        field = self._fields.get(name)
+        if field is None:
+            yield FieldError("There is no such field", pointer=_pointer([name]))
+            return
+        value = document[name]
+        try:
+            try:
+                msgspec.convert(value, field.type)
+            except msgspec.ValidationError:
+                if not (isinstance(value, float) and value.is_integer()):
+                    raise
+                if abs(value) >= _INTEGRAL_BELOW:
+                    raise
+                document[name] = int(value)
+                msgspec.convert(document[name], field.type)
+        except msgspec.ValidationError as error:
+            yield _field_error(error, name)
+
+
+def _malformed(error: Exception) -> Malformed:
+    detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return Malformed("malformed_json", f"The body is not JSON: {detail}.")
+
+
+def _invalid(errors: list[FieldError]) -> Invalid:
+    return Invalid(
+        "validation_error",
+        "The body does not fit the schema of this request.",
+        errors=tuple(errors[:MAX_ERRORS]),
+    )
+
+
+def _field_error(error: msgspec.ValidationError, *parents: str) -> FieldError:
+    """Return msgspec's message without its path, and the path as a pointer.
+
+    The path ends at a free key (`[...]`): msgspec does not say which one.
+    """
+    match = _MESSAGE.fullmatch(str(error))
+    detail, path = (match["detail"], match["path"] or "") if match else (str(error), "")
+    steps = [name or index for name, index in _STEP.findall(path.split("[...]")[0])]
+    return FieldError(detail, pointer=_pointer([*parents, *steps]))
+
+
+def _pointer(path: list[str]) -> str:
+    """Return `path` as a JSON Pointer URI fragment (RFC 6901, section 6)."""
+    escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
+    return "#" + "".join(f"/{quote(part, safe=_FRAGMENT_SAFE)}" for part in escaped)

@@ -1,0 +1,228 @@
+"""`/v1/jobs`: submit, list, read (and wait for), cancel.
+
+A submission is answered from what was stored, without reading it back, unless the answer
+waited for the job. Not here: what a submission may say (engine/commands.py), the
+document (wire/rendering.py), results (results.py).
+"""
+
+import hashlib
+
+import msgspec
+from aiohttp import web
+
+from jobd.api import lookup, parameters
+from jobd.api.auth import PRINCIPAL
+from jobd.api.codec import Decoder, encode, read_json
+from jobd.api.preferences import (
+    Preferences,
+    idempotency_key,
+    matches,
+    preferences,
+    traceparent,
+)
+from jobd.api.services import Services
+from jobd.api.waiting import Waits, any_change, job_done
+from jobd.domain.errors import FieldError, Invalid, Malformed
+from jobd.domain.jobs import IdempotencyKey, Job
+from jobd.engine.commands import Accepted, Submission
+from jobd.wire.jobs import JobList
+from jobd.wire.rendering import render_detail, render_job, retry_after_s
+from jobd.wire.submission import SubmitRequest
+from jobd.wire.times import MAX_MS, Timestamp, to_ms
+
+ROUTE = "/v1/jobs"
+
+_decoder = Decoder(SubmitRequest)
+_canonical = msgspec.json.Encoder(order="sorted").encode
+_JSON = {"Content-Type": "application/json"}
+_SUBMITTED = {**_JSON, "Cache-Control": "no-store", "Vary": "Prefer"}
+_READ = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Prefer"}
+
+
+class JobRoutes:
+    """The handlers of `/v1/jobs`."""
+
+    def __init__(self, services: Services, waits: Waits) -> None:
+        self._services = services
+        self._limits = services.config.limits
+        self._waits = waits
+
+    async def submit(self, request: web.Request) -> web.Response:
+        """Store a job and answer 202; 200 when it was done within the time to wait."""
+        parameters.check(request)
+        wishes = preferences(request.headers, max_wait_s=self._limits.max_wait_s)
+        key = idempotency_key(request.headers)
+        body = await read_json(
+            request,
+            limit_bytes=self._limits.body_bytes,
+            timeout_s=self._services.body_timeout_s,
+        )
+        asked = _decoder.decode(body)
+        accepted = await self._services.commands.submit(
+            Submission(
+                principal=request[PRINCIPAL],
+                kind=asked.kind,
+                args=asked.args,
+                queue=asked.queue,
+                priority=asked.priority,
+                run_at_ms=_moment(asked.run_at, "run_at"),
+                timeout_s=asked.timeout_seconds,
+                max_attempts=asked.max_attempts,
+                retention_s=asked.retention_seconds,
+                start_before_ms=_moment(asked.start_before, "start_before"),
+                metadata=asked.metadata,
+                traceparent=traceparent(request.headers),
+                idempotency=None if key is None else _idempotency(key, asked),
+            )
+        )
+        job = accepted.job
+        if accepted.replayed:
+            lookup.refuse_expired(job, self._services.clock.wall_ms())
+        wait_s = self._wait_s(wishes, accepted)
+        if wait_s and not job.done:
+            job = await self._ended(accepted, wait_s)
+        return self._submitted(job, wishes, replayed=accepted.replayed)
+
+    def _wait_s(self, wishes: Preferences, accepted: Accepted) -> float:
+        if wishes.wait_s is not None:
+            return wishes.wait_s
+        if wishes.respond_async or not accepted.may_start_now:
+            return 0
+        return self._limits.sync_wait_ms / 1000
+
+    async def _ended(self, accepted: Accepted, wait_s: float) -> Job:
+        """Return the job when it is done, or as it is when the wait is over.
+
+        Nothing of a new job is missed: its first event after the commit is published
+        later than the task that submitted it goes on. A replayed one is read once more.
+        """
+        readers, job = self._services.readers, accepted.job
+        with self._services.bus.watch(job.seq) as watch:
+            if accepted.replayed:
+                job = await readers.get(job.job_id, detail=True) or job
+                if job.done:
+                    return job
+            await self._waits.until(job_done, watch, wait_s)
+        return await readers.get(job.job_id, detail=True) or job
+
+    def _submitted(self, job: Job, wishes: Preferences, *, replayed: bool) -> web.Response:
+        now_ms = self._services.clock.wall_ms()
+        headers = {**_SUBMITTED, **_version(job, now_ms), "Location": f"{ROUTE}/{job.job_id}"}
+        if wishes.applied is not None:
+            headers["Preference-Applied"] = wishes.applied
+        if replayed:
+            headers["Idempotent-Replayed"] = "true"
+        status = 200 if job.done else 202
+        return web.Response(body=self._document(job, now_ms), status=status, headers=headers)
+
+    async def page(self, request: web.Request) -> web.Response:
+        """Answer a page of the caller's jobs, newest first."""
+        asked = parameters.job_filter(request, request[PRINCIPAL])
+        jobs = await self._services.readers.list(asked)
+        shown = jobs[: asked.limit - 1]
+        token = parameters.page_token(asked, shown[-1].seq) if len(jobs) > len(shown) else None
+        links = [f'<{parameters.page_url(request, None)}>; rel="first"']
+        if token is not None:
+            links.append(f'<{parameters.page_url(request, token)}>; rel="next"')
+        now_ms = self._services.clock.wall_ms()
+        document = JobList([render_job(job, now_ms) for job in shown], token)
+        headers = {**_JSON, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+        headers["Link"] = ", ".join(links)
+        return web.Response(body=encode(document), headers=headers)
+
+    async def read(self, request: web.Request) -> web.Response:
+        """Answer one job, at once or at its next change; 304 when the caller has it."""
+        parameters.check(request)
+        wishes = preferences(request.headers, max_wait_s=self._limits.max_wait_s)
+        job = await lookup.find_job(self._services, request, detail=True)
+        if wishes.wait_s and not job.done:
+            job = await self._changed(job, wishes.wait_s, wishes, request)
+        now_ms = self._services.clock.wall_ms()
+        headers = {**_READ, **_version(job, now_ms)}
+        if wishes.wait_s is not None:
+            headers["Preference-Applied"] = f"wait={wishes.wait_s}"
+        if matches(request.headers, headers["ETag"]):
+            return web.Response(status=304, headers=headers)
+        headers.update(_JSON)
+        return web.Response(body=self._document(job, now_ms), headers=headers)
+
+    async def _changed(
+        self, job: Job, wait_s: float, wishes: Preferences, request: web.Request
+    ) -> Job:
+        """Return the job once it differs from what the caller has, or when the wait is over.
+
+        What the caller has is what If-None-Match names; without it, the job as it was
+        when the request came.
+        """
+        readers = self._services.readers
+        with self._services.bus.watch(job.seq) as watch:
+            # a change between the first reading and the watch would be waited for in vain
+            fresh = await readers.get(job.job_id, detail=True) or job
+            if fresh.done:
+                return fresh
+            if wishes.until_done:
+                await self._waits.until(job_done, watch, wait_s)
+            elif _caller_has(request, job, fresh):
+                await self._waits.until(any_change, watch, wait_s)
+        return await readers.get(job.job_id, detail=True) or fresh
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Cancel a job: 200 when it is cancelled, 202 while its attempt is being ended."""
+        parameters.check(request)
+        found = await lookup.find_job(self._services, request)
+        job, still_running = await self._services.commands.cancel(found.job_id)
+        now_ms = self._services.clock.wall_ms()
+        headers = {**_JSON, "Cache-Control": "no-store", **_version(job, now_ms)}
+        status = 202 if still_running else 200
+        return web.Response(body=self._document(job, now_ms), status=status, headers=headers)
+
+    def _document(self, job: Job, now_ms: int) -> bytes:
+        catalog = self._services.catalog()
+        detail = render_detail(
+            job,
+            now_ms,
+            inline_result_bytes=self._limits.inline_result_bytes,
+            runnable=catalog is None or job.kind in catalog.handlers,
+        )
+        return encode(detail)
+
+
+def _etag(job: Job) -> str:
+    """Return the job's version; weak, as the document also holds what changes with time."""
+    return f'W/"{job.event_id}"'
+
+
+def _version(job: Job, now_ms: int) -> dict[str, str]:
+    """Return the headers that say which version this is and when to ask for the next."""
+    headers = {"ETag": _etag(job)}
+    poll_s = retry_after_s(job, now_ms)
+    if poll_s is not None:
+        headers["Retry-After"] = str(poll_s)
+    return headers
+
+
+def _caller_has(request: web.Request, job: Job, fresh: Job) -> bool:
+    if "If-None-Match" in request.headers:
+        return matches(request.headers, _etag(fresh))
+    return fresh.event_id == job.event_id
+
+
+def _moment(moment: Timestamp | None, field: str) -> int | None:
+    if moment is None:
+        return None
+    ms = to_ms(moment)
+    if not 0 <= ms <= MAX_MS:
+        error = FieldError("It must lie in the years 1970 to 9999, in UTC", pointer=f"#/{field}")
+        raise Invalid("validation_error", f"{field} cannot be stored.", errors=(error,))
+    return ms
+
+
+def _idempotency(key: str, asked: SubmitRequest) -> IdempotencyKey:
+    """Return the key with a digest of what was asked, however its JSON was written."""
+    try:
+        canonical = _canonical(asked)
+    except RecursionError:
+        raise Malformed("malformed_json", "The body is nested too deeply.") from None
+    route = f"POST {ROUTE}"
+    digest = hashlib.sha256(route.encode() + b"\n" + canonical).digest()
+    return IdempotencyKey(key, route, digest)

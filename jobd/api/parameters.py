@@ -1,0 +1,144 @@
+"""Query parameters: unknown, repeated and malformed ones are 400.
+
+A page token carries where the page begins and a digest of the filter it was made for;
+with another filter it is refused. It gives no rights: the principal is part of the filter.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Collection
+from typing import NoReturn
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+
+from jobd.domain.errors import FieldError, Malformed
+from jobd.domain.jobs import JobFilter
+from jobd.domain.statuses import Status
+from jobd.wire.times import Timestamp, to_ms
+
+MAX_PAGE_SIZE = 1000
+DEFAULT_PAGE_SIZE = 50
+
+_LIST = frozenset(
+    {
+        "status",
+        "kind",
+        "queue",
+        "created_after",
+        "created_before",
+        "idempotency_key",
+        "page_size",
+        "page_token",
+    }
+)
+_REPEATABLE = frozenset({"status"})
+_PAGE_SIZE = re.compile(r"[0-9]{1,9}")
+_SEQ_BYTES = 8
+_DIGEST_BYTES = 8
+
+
+def check(request: web.Request, known: Collection[str] = ()) -> None:
+    """Raise Malformed unless every parameter is known and given once."""
+    if not request.rel_url.raw_query_string:
+        return
+    for name in request.query:
+        if name not in known:
+            detail = f"There is no parameter {name!r} here."
+            error = FieldError(detail, parameter=name)
+            raise Malformed("unknown_parameter", detail, errors=(error,))
+        if name not in _REPEATABLE and len(request.query.getall(name)) > 1:
+            _refuse(name, "It was given more than once.")
+
+
+def job_filter(request: web.Request, principal: str) -> JobFilter:
+    """Return which of the principal's jobs are asked for; raises Malformed.
+
+    `limit` is one more than the page size, so that the reader tells if there is a next page.
+    """
+    check(request, _LIST)
+    query = request.query
+    asked = JobFilter(
+        statuses=tuple(dict.fromkeys(_status(word) for word in query.getall("status", ()))),
+        kind=query.get("kind"),
+        queue=query.get("queue"),
+        created_after_ms=_moment(request, "created_after"),
+        created_before_ms=_moment(request, "created_before"),
+        idempotency_key=query.get("idempotency_key"),
+        principal=principal,
+        limit=_page_size(query.get("page_size")) + 1,
+    )
+    token = query.get("page_token")
+    if not token:
+        return asked
+    return msgspec.structs.replace(asked, before_seq=_before_seq(token, asked))
+
+
+def page_token(asked: JobFilter, last_seq: int) -> str:
+    """Return the token of the page behind the job `last_seq`."""
+    token = last_seq.to_bytes(_SEQ_BYTES) + _digest(asked)
+    return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def page_url(request: web.Request, token: str | None) -> str:
+    """Return this request's URL with `token` in place of its own; None: the first page."""
+    pairs = [(name, value) for name, value in request.query.items() if name != "page_token"]
+    if token is not None:
+        pairs.append(("page_token", token))
+    return f"{request.path}?{urlencode(pairs)}" if pairs else request.path
+
+
+def _before_seq(token: str, asked: JobFilter) -> int:
+    try:
+        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    seq = int.from_bytes(raw[:_SEQ_BYTES])
+    if raw[_SEQ_BYTES:] != _digest(asked) or seq >= 1 << 63:
+        detail = "The token is not one of this list with these parameters."
+        error = FieldError(detail, parameter="page_token")
+        raise Malformed("invalid_page_token", detail, errors=(error,))
+    return seq
+
+
+def _digest(asked: JobFilter) -> bytes:
+    """Digest what must stay the same from page to page: all but the page and its size."""
+    same = msgspec.structs.replace(asked, before_seq=None, limit=0)
+    return hashlib.sha256(msgspec.json.encode(same)).digest()[:_DIGEST_BYTES]
+
+
+def _status(word: str) -> Status:
+    try:
+        return Status(word)
+    except ValueError:
+        _refuse("status", f"{word!r} is not one of {', '.join(Status)}.")
+
+
+def _moment(request: web.Request, name: str) -> int | None:
+    value = request.query.get(name)
+    if value is None:
+        return None
+    try:
+        return to_ms(msgspec.convert(value, Timestamp))
+    except msgspec.ValidationError:
+        _refuse(name, "It is not an RFC 3339 timestamp with a zone; write + as %2B.")
+
+
+def _page_size(value: str | None) -> int:
+    if not value:
+        return DEFAULT_PAGE_SIZE
+    size = int(value) if _PAGE_SIZE.fullmatch(value) else 0
+    if not 1 <= size <= MAX_PAGE_SIZE:
+        _refuse("page_size", f"It must be a whole number from 1 to {MAX_PAGE_SIZE}.")
+    return size
+
+
+def _refuse(name: str, detail: str) -> NoReturn:
+    raise Malformed(
+        "invalid_parameter",
+        f"The parameter {name} is not valid. {detail}",
+        errors=(FieldError(detail, parameter=name),),
+    )

@@ -1,0 +1,98 @@
+"""Request headers that change an answer: Prefer, If-None-Match, Idempotency-Key, traceparent.
+
+Preferences that are unknown or make no sense are ignored, never an error (RFC 7240); an
+Idempotency-Key that makes no sense is refused, as it was meant to protect.
+"""
+
+import re
+
+import msgspec
+from multidict import CIMultiDictProxy
+
+from jobd.domain.errors import FieldError, Malformed
+
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED}|".*)+')  # a quote that never ends takes the rest
+_PART = re.compile(rf'(?:[^;"]|{_QUOTED}|".*)+')
+_PAIR = re.compile(rf"\s*({_WORD})\s*(?:=\s*({_WORD}|{_QUOTED})?\s*)?")
+_SECONDS = re.compile(r"[0-9]{1,4000}")  # int() refuses more than 4300 digits
+_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
+_IDEMPOTENCY_KEY = re.compile(r'"([ -!#-~]{1,255})"|([!#-~]{1,255})')
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+
+
+class Preferences(msgspec.Struct, frozen=True):
+    """How a caller would like to be answered."""
+
+    wait_s: int | None = None
+    until_done: bool = False
+    respond_async: bool = False
+
+    @property
+    def applied(self) -> str | None:
+        """The value of Preference-Applied; None when nothing was asked for."""
+        words = ["respond-async"] if self.respond_async else []
+        if self.wait_s is not None:
+            words.append(f"wait={self.wait_s}")
+        return ", ".join(words) or None
+
+
+_NONE = Preferences()
+
+
+def preferences(headers: CIMultiDictProxy[str], *, max_wait_s: int) -> Preferences:
+    """Return what Prefer asks for; a wait beyond `max_wait_s` is shortened to it.
+
+    `until=done` is taken as a parameter of `wait` and as a preference of its own.
+    """
+    if "Prefer" not in headers:
+        return _NONE
+    found: dict[str, str] = {}
+    for element in _ELEMENT.findall(",".join(headers.getall("Prefer"))):
+        for part in _PART.findall(element):
+            pair = _PAIR.fullmatch(part)
+            if pair is not None:
+                found.setdefault(pair[1].lower(), _unquoted(pair[2] or ""))
+    seconds = found.get("wait", "")
+    return Preferences(
+        wait_s=min(int(seconds), max_wait_s) if _SECONDS.fullmatch(seconds) else None,
+        until_done=found.get("until") == "done",
+        respond_async="respond-async" in found,
+    )
+
+
+def _unquoted(word: str) -> str:
+    return re.sub(r"\\(.)", r"\1", word[1:-1]) if word.startswith('"') else word
+
+
+def matches(headers: CIMultiDictProxy[str], etag: str) -> bool:
+    """Whether If-None-Match names `etag`, compared weakly: the caller has this version."""
+    if "If-None-Match" not in headers:
+        return False
+    value = ",".join(headers.getall("If-None-Match"))
+    return value.strip() == "*" or etag.removeprefix("W/") in _ENTITY_TAG.findall(value)
+
+
+def idempotency_key(headers: CIMultiDictProxy[str]) -> str | None:
+    """Return the caller's key, quoted or not; raises Malformed."""
+    values = headers.getall("Idempotency-Key", ())
+    if not values:
+        return None
+    match = _IDEMPOTENCY_KEY.fullmatch(values[0]) if len(values) == 1 else None
+    if match is None:
+        detail = "The Idempotency-Key must be one string of 1 to 255 printable ASCII characters."
+        raise Malformed(
+            "invalid_idempotency_key",
+            detail,
+            errors=(FieldError(detail, header="Idempotency-Key"),),
+        )
+    return match[1] or match[2]
+
+
+def traceparent(headers: CIMultiDictProxy[str]) -> str | None:
+    """Return the caller's trace context; None, as if it were absent, when it is not valid."""
+    value = headers.get("traceparent")
+    return value if value is not None and _TRACEPARENT.fullmatch(value) else None

@@ -1,0 +1,159 @@
+"""Refusals as problem documents: the one table from code to HTTP status and title.
+
+A code that is not in the table is a bug (a test looks for one). Not here: when something
+is refused; the shape (wire/problems.py).
+"""
+
+import random
+import uuid
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+
+from jobd.api.codec import encode
+from jobd.domain.errors import Conflict, FieldError, JobdError
+from jobd.domain.jobs import JobError
+from jobd.wire import rendering
+from jobd.wire.problems import MEDIA_TYPE, Problem, type_uri
+
+
+class Kind(NamedTuple):
+    """What is fixed about a code."""
+
+    status: int
+    title: str
+
+
+PROBLEMS: Mapping[str, Kind] = {
+    "malformed_json": Kind(400, "The body is not JSON"),
+    "malformed_body": Kind(400, "The body could not be read"),
+    "invalid_parameter": Kind(400, "A parameter has an invalid value"),
+    "unknown_parameter": Kind(400, "There is no such parameter"),
+    "invalid_page_token": Kind(400, "The page token is not valid here"),
+    "invalid_idempotency_key": Kind(400, "The Idempotency-Key is not valid"),
+    "unauthenticated": Kind(401, "Who is asking is not known"),
+    "invalid_token": Kind(401, "The token is not valid"),
+    "not_found": Kind(404, "There is no such thing"),
+    "job_not_found": Kind(404, "There is no such job"),
+    "method_not_allowed": Kind(405, "The method is not allowed here"),
+    "body_timeout": Kind(408, "The body did not arrive in time"),
+    "job_already_finished": Kind(409, "The job has already finished"),
+    "result_not_ready": Kind(409, "The job has no result yet"),
+    "job_failed": Kind(409, "The job has no result, as it did not complete"),
+    "job_expired": Kind(410, "The job has expired"),
+    "body_too_large": Kind(413, "The body is too large"),
+    "args_too_large": Kind(413, "The args are too large"),
+    "unsupported_media_type": Kind(415, "The body must be plain JSON"),
+    "validation_error": Kind(422, "The request breaks a rule"),
+    "unknown_kind": Kind(422, "No installed plugin handles this kind"),
+    "idempotency_key_reused": Kind(422, "The Idempotency-Key was used for another request"),
+    "internal_error": Kind(500, "jobd failed"),
+    "queue_full": Kind(503, "The queue is full"),
+    "starting": Kind(503, "jobd is starting"),
+    "outcome_unknown": Kind(503, "Whether it happened is not known"),
+    "handler_unavailable": Kind(503, "The handler of this kind did not load"),
+    "storage_full": Kind(507, "There is no room on disk"),
+}
+
+_HEADERS: Mapping[str, Mapping[str, str]] = {
+    "unauthenticated": {"WWW-Authenticate": 'Bearer realm="jobd"'},
+    "invalid_token": {"WWW-Authenticate": 'Bearer realm="jobd", error="invalid_token"'},
+    "unsupported_media_type": {"Accept": "application/json", "Accept-Encoding": "identity"},
+    "body_timeout": {"Connection": "close"},
+}
+
+_CODES_OF_THE_ROUTER: Mapping[int, str] = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+}
+
+_TRY_AGAIN = frozenset({429, 503})
+_LONGEST_JITTER_S = 3
+
+
+class JobFailed(Conflict):
+    """A result was asked for of a job that failed or was cancelled; carries its error."""
+
+    def __init__(self, detail: str, error: JobError | None) -> None:
+        super().__init__("job_failed", detail)
+        self.error = error
+
+
+def of_error(error: JobdError, request_id: str) -> web.Response:
+    """Return the problem document of an expected error; KeyError if its code is unknown."""
+    status = PROBLEMS[error.code].status
+    headers = dict(_HEADERS.get(error.code, ()))
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif status in _TRY_AGAIN:
+        # jitter, so that clients that were refused together do not come back together
+        headers["Retry-After"] = str(random.randint(1, _LONGEST_JITTER_S))  # noqa: S311
+    job_error = error.error if isinstance(error, JobFailed) else None
+    return _response(
+        error.code,
+        error.detail,
+        request_id,
+        headers,
+        errors=error.errors,
+        retryable=error.retryable,
+        job_error=job_error,
+    )
+
+
+def of_router(error: web.HTTPException, request: web.BaseRequest, request_id: str) -> web.Response:
+    """Return the problem document of a refusal by aiohttp; KeyError for one it never makes."""
+    code = _CODES_OF_THE_ROUTER[error.status]
+    details = {
+        "not_found": f"There is nothing at {request.path}.",
+        "method_not_allowed": f"{request.path} does not take {request.method}.",
+        "body_too_large": "The body is over the limit.",
+    }
+    headers = {"Allow": error.headers["Allow"]} if code == "method_not_allowed" else {}
+    return _response(code, details[code], request_id, headers, retryable=False)
+
+
+def of_bug(request_id: str) -> web.Response:
+    """Return the problem document of an unexpected exception: nothing of it leaks."""
+    detail = "Something unexpected happened; the log of jobd says what, under this request_id."
+    return _response("internal_error", detail, request_id, {})
+
+
+def _response(
+    code: str,
+    detail: str,
+    request_id: str,
+    headers: Mapping[str, str],
+    *,
+    errors: tuple[FieldError, ...] = (),
+    retryable: bool | UnsetType = UNSET,
+    job_error: JobError | None = None,
+) -> web.Response:
+    kind = PROBLEMS[code]
+    problem = Problem(
+        type=type_uri(code),
+        title=kind.title,
+        status=kind.status,
+        detail=detail,
+        instance=_instance(request_id),
+        code=code,
+        request_id=request_id,
+        errors=errors,
+        retryable=retryable,
+        error=UNSET if job_error is None else rendering.render_error(job_error),
+    )
+    return web.Response(
+        body=encode(problem),
+        status=kind.status,
+        headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", **headers},
+    )
+
+
+def _instance(request_id: str) -> str:
+    """Return the URN of the request: of jobd's own ids the UUID in it, else one made from it."""
+    try:
+        return uuid.UUID(request_id.removeprefix("req_")).urn
+    except ValueError:
+        return uuid.uuid5(uuid.NAMESPACE_OID, request_id).urn

@@ -1,0 +1,40 @@
+"""Where the bytes of a result go: stdout, or a file that is whole or not there at all."""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import click
+
+from jobd.client import Download
+
+
+def print_download(download: Download) -> None:
+    """Write the bytes to stdout; JSON gets the newline that it lacks."""
+    stdout = sys.stdout.buffer
+    for chunk in download.chunks():
+        stdout.write(chunk)
+    if download.media_type == "application/json":
+        stdout.write(b"\n")
+    stdout.flush()
+
+
+def save_download(download: Download, path: Path) -> None:
+    """Put the bytes at `path`, replacing what is there once all of them have arrived.
+
+    FileError when it cannot be written; then, and after BadAnswer, `path` is untouched.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        try:
+            with part.open("xb") as file:
+                for chunk in download.chunks():
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise click.FileError(str(path), hint=error.strerror) from error

@@ -1,0 +1,56 @@
+"""Options that several commands share, and the client they lead to."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from jobd.cli.output import FORMATS
+from jobd.client import Client
+from jobd.config import client_socket
+
+Environ = Mapping[str, str]
+F = TypeVar("F", bound=Callable[..., Any])
+
+socket_option = click.option(
+    "--socket",
+    metavar="PATH",
+    help="The daemon's socket.  [default: $JOBD_SOCKET, yours, the system's]",
+)
+
+save_option = click.option(
+    "-O",
+    "save_as",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the result to FILE, whole or not at all.",
+)
+
+
+def output_option(default: str | None, text: str) -> Callable[[F], F]:
+    """Return the option -o; json is the API's answer unchanged."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(FORMATS),
+        default=default,
+        show_default=default is not None,
+        help=text,
+    )
+
+
+def connect(environ: Environ, socket: str | None) -> Client:
+    """Return a client of the daemon that --socket or the environment means."""
+    return Client(socket or client_socket(environ))
+
+
+def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
+    """Split `name=value` arguments. UsageError when one has no name or no `=`."""
+    split: dict[str, str] = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not name or not equals:
+            raise click.UsageError(f"{option} {value}: expected NAME=VALUE")
+        split[name] = rest
+    return split

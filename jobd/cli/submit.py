@@ -1,0 +1,162 @@
+"""`jobd submit`: from a command line to a job."""
+
+import re
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from jobd.cli import jobview
+from jobd.cli.errors import say
+from jobd.cli.follow import follow, hand_over
+from jobd.cli.options import (
+    Environ,
+    connect,
+    output_option,
+    pairs,
+    save_option,
+    socket_option,
+)
+from jobd.wire.submission import SubmitRequest
+
+_KEY = re.compile(r"[ !#-~]{1,255}")
+
+
+def _moment(_ctx: click.Context, _param: click.Parameter, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text} is no date and time") from error
+    if moment.tzinfo is None:
+        raise click.BadParameter(f"{text} has no zone; put a Z behind it for UTC")
+    return moment
+
+
+def _key(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    if text is not None and not _KEY.fullmatch(text):
+        raise click.BadParameter("1 to 255 printable ASCII characters, no quotation mark")
+    return text
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  jobd submit import.csv --arg source=/data/a.csv --arg database=/data/a.db --arg table=a --wait
+  jobd submit report.generate '{"month": "2026-01"}' --run-at 2026-02-01T06:00:00Z
+  jq -n '{url: "https://x"}' | jobd submit fetch - --idempotency-key order-17"""
+)
+@click.argument("kind")
+@click.argument("args_json", metavar="[ARGS_JSON|-]", required=False)
+@click.option(
+    "--arg",
+    "named",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="One of the args; VALUE is a string unless it is a JSON number, true, false, null, "
+    "array or object. Wins over ARGS_JSON.",
+)
+@click.option("--wait", "wait_for_it", is_flag=True, help="Wait for the end, print the result.")
+@click.option(
+    "--wait-timeout",
+    "wait_timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="With --wait: stop waiting after so long (exit 8); the job goes on.",
+)
+@save_option
+@click.option("--queue", help="The queue.  [default: the handler's]")
+@click.option(
+    "--priority", type=click.IntRange(0, 9), default=5, show_default=True, help="0 first."
+)
+@click.option("--run-at", metavar="TIME", callback=_moment, help="Not before this: RFC 3339.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="The limit of one attempt; may only lower the handler's.",
+)
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    callback=_key,
+    help="Your name for this submission: the same key again gives the same job.",
+)
+@click.option(
+    "--metadata", metavar="NAME=VALUE", multiple=True, help="A note kept with the job; repeat."
+)
+@output_option(None, "Print the job in place of its id or result.")
+@socket_option
+@click.pass_obj
+def submit(  # noqa: PLR0913 - one parameter per option
+    environ: Environ,
+    *,
+    kind: str,
+    args_json: str | None,
+    named: tuple[str, ...],
+    wait_for_it: bool,
+    wait_timeout_s: float | None,
+    save_as: Path | None,
+    queue: str | None,
+    priority: int,
+    run_at: datetime | None,
+    timeout_s: float | None,
+    idempotency_key: str | None,
+    metadata: tuple[str, ...],
+    output: str | None,
+    socket: str | None,
+) -> None:
+    """Submit a job and print its id, or with --wait its result.
+
+    Once the id is printed the job is on disk: no crash loses it. With --wait, exits 7
+    when the job ended failed or cancelled; Ctrl-C stops the wait, not the job.
+    """
+    if save_as is not None and not wait_for_it:
+        raise click.UsageError("-O needs --wait; or fetch it later with: jobd result JOB -O FILE")
+    request = SubmitRequest(
+        kind=kind,
+        args=collect_args(args_json, named),
+        priority=priority,
+        run_at=run_at,
+        timeout_seconds=timeout_s,
+        queue=queue,
+        metadata=pairs(metadata, "--metadata"),
+    )
+    with connect(environ, socket) as client:
+        # without Prefer the daemon waits 50 ms: a job that short needs no second request
+        prefer = None if wait_for_it else "respond-async"
+        job = client.submit(request, idempotency_key=idempotency_key, prefer=prefer)
+        if not wait_for_it:
+            jobview.VIEW.print_one(job.value, job.body, output or "name")
+            return
+        say(f"jobd: submitted {job.value.job_id}")
+        job = follow(client, job, timeout_s=wait_timeout_s, socket=socket)
+        hand_over(client, job, output=output, save_as=save_as)
+
+
+def collect_args(args_json: str | None, named: tuple[str, ...]) -> dict[str, Any]:
+    """Return the args object: ARGS_JSON (`-`: stdin), then each `name=value` over it."""
+    args: Any = {}
+    if args_json is not None:
+        text = sys.stdin.buffer.read() if args_json == "-" else args_json
+        try:
+            args = msgspec.json.decode(text)
+        except (ValueError, RecursionError) as error:
+            raise click.UsageError(f"ARGS_JSON is not JSON: {error}") from error
+    if not isinstance(args, dict):
+        raise click.UsageError("ARGS_JSON must be a JSON object, {…}")
+    return args | {name: arg_value(text) for name, text in pairs(named, "--arg").items()}
+
+
+def arg_value(text: str) -> Any:
+    """Return what `--arg name=text` means: a JSON value that is no string, else the text."""
+    try:
+        value = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if isinstance(value, str) else value

@@ -1,0 +1,334 @@
+"""The composition root: what is built, in which order it starts, in which order it stops.
+
+Start: lock, database, end the old workers, writer, void the old leases, workers, socket,
+ready. Nothing waits for a plugin's import. Stop: no more claims, wait for what runs, end
+the rest, let waiting requests answer, close the socket, the writer, the database.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from sqlite3 import sqlite_version
+from typing import Any
+
+import msgspec
+import uvloop
+from aiohttp import web
+
+from jobd import logs
+from jobd.api import app as api
+from jobd.bus import Bus
+from jobd.config import Config, allowed_paths
+from jobd.domain.backoff import BackoffPolicy
+from jobd.domain.clock import SystemClock
+from jobd.engine import recovery
+from jobd.engine.commands import Commands
+from jobd.engine.dispatcher import Dispatcher
+from jobd.engine.kinds import Kinds, decode_catalog
+from jobd.engine.scheduler import Scheduler
+from jobd.files.layout import Layout
+from jobd.pool.catalog import load_catalog
+from jobd.pool.supervisor import Settings, Supervisor
+from jobd.store.database import Database, DatabaseUnusable
+from jobd.store.readers import Readers
+from jobd.store.writer import Writer
+from jobd.wire.status import Check, Slots
+
+log = logging.getLogger(__name__)
+
+EXIT_IO_ERROR = 74
+EXIT_ALREADY_RUNNING = 75
+EXIT_CONFIG = 78
+
+BACKLOG = 1024
+"""The default of 128 refuses part of a burst of 256 connects."""
+
+
+class SocketUnusable(Exception):  # noqa: N818
+    """The socket's path cannot be bound."""
+
+
+def serve(config: Config, environ: Mapping[str, str]) -> int:
+    """Run the daemon until SIGTERM or SIGINT; return the exit status.
+
+    0 after a drain, 74 when the database could not be written, 75 when another daemon
+    holds the state folder or the socket, 78 when configuration or database are unusable.
+    """
+    logs.configure(config.log.level, config.log.format)
+    layout = Layout(Path(config.server.state_dir))
+    try:
+        layout.make()
+        lock = recovery.take_lock(layout.lock)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(Daemon(config, environ, layout).run())
+        finally:
+            os.close(lock)
+    except recovery.AlreadyRunning as error:
+        return _refuse(EXIT_ALREADY_RUNNING, error)
+    except SocketUnusable as error:
+        return _refuse(EXIT_ALREADY_RUNNING, error)
+    except (DatabaseUnusable, recovery.WorkersRemain, PermissionError) as error:
+        return _refuse(EXIT_CONFIG, error)
+    except OSError as error:
+        return _refuse(EXIT_IO_ERROR, error)
+
+
+def _refuse(status: int, error: Exception) -> int:
+    sys.stderr.write(f"jobd: {error}\n")
+    return status
+
+
+class Daemon:
+    """One run of the daemon."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str], layout: Layout) -> None:
+        self._config = config
+        self._environ = environ
+        self._layout = layout
+        self._clock = SystemClock()
+        self._bus = Bus()
+        self._kinds = Kinds()
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._status = 0
+        self._dispatcher = Dispatcher(
+            self._kinds,
+            default_backoff=BackoffPolicy(config.jobs.backoff_base_s, config.jobs.backoff_cap_s),
+            random=random.random,
+        )
+        self._started_at_ms = self._clock.wall_ms()
+
+    async def run(self) -> int:
+        """Start, serve, stop; return the exit status."""
+        self._handle_signals()
+        async with contextlib.AsyncExitStack() as stack:
+            database = await Database.open(
+                self._layout.database, synchronous=self._config.store.synchronous
+            )
+            stack.push_async_callback(database.close)
+            identity = database.identity
+            workers_lock = await recovery.collect_old_workers(
+                self._layout.workers_lock, identity.database_id, identity.start_number
+            )
+            stack.callback(os.close, workers_lock)
+            writer = self._writer(database)
+            await writer.start()
+            stack.push_async_callback(writer.close)
+            recovered = await writer.recover()
+            log.info("Leases of an older start are void.", extra=msgspec.structs.asdict(recovered))
+            settings = self._settings(f"{identity.database_id}:{identity.start_number}")
+            pool = Supervisor(
+                settings,
+                scratch=self._layout.scratch,
+                artifacts=self._layout.artifacts,
+                listener=self._dispatcher,
+                workers_lock_fd=workers_lock,
+            )
+            await pool.start()
+            stack.push_async_callback(pool.close)
+            self._dispatcher.start(pool, writer)
+            readers = Readers(database)
+            await self._use_stored_catalog(readers)
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            for work in (
+                Scheduler(writer, self._bus).run(),
+                self._load_catalog(writer, settings.mark, workers_lock),
+            ):
+                stack.callback(tasks.create_task(work).cancel)
+            await self._listen(stack, self._app(writer, readers, pool, settings))
+            sys.stderr.write(f"jobd is ready on {self._config.server.socket}\n")
+            sys.stderr.flush()
+            await self._stop.wait()
+            await self._drain(pool)
+        return self._status
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop)
+
+    def _asked_to_stop(self) -> None:
+        """Drain; asked a second time, do not wait for what runs."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _writer(self, database: Database) -> Writer:
+        return Writer(
+            database,
+            self._clock,
+            publish=self._bus.publish,
+            free_slots=self._dispatcher.free_slots,
+            claimed=self._dispatcher.claimed,
+            died=self._writer_died,
+        )
+
+    def _writer_died(self, error: BaseException) -> None:
+        log.critical("The database cannot be written: jobd stops.", exc_info=error)
+        self._status = EXIT_IO_ERROR
+        self._hurry.set()
+        self._stop.set()
+
+    def _settings(self, mark: str) -> Settings:
+        pool, limits = self._config.pool, self._config.limits
+        return Settings(
+            cpu_workers=pool.cpu_workers or len(os.sched_getaffinity(0)),
+            io_workers=pool.io_workers,
+            io_concurrency=pool.io_concurrency,
+            kill_grace_s=pool.kill_grace_s,
+            allow_paths=allowed_paths(self._config, self._environ),
+            inline_result_bytes=limits.inline_result_bytes,
+            result_bytes=limits.result_bytes,
+            artifact_bytes=limits.artifact_bytes,
+            log_level=self._config.log.level,
+            mark=mark,
+        )
+
+    async def _use_stored_catalog(self, readers: Readers) -> None:
+        """Know the kinds of the last start at once: ready waits for no plugin's import."""
+        stored = await readers.catalog()
+        catalog = decode_catalog(stored) if stored else None
+        if catalog is not None:
+            self._kinds.install(catalog)
+
+    async def _load_catalog(self, writer: Writer, mark: str, workers_lock: int) -> None:
+        catalog = await load_catalog(mark, workers_lock)
+        self._kinds.install(catalog)
+        await writer.save_catalog(msgspec.json.encode(catalog))
+        for error in catalog.errors.values():
+            about = {"kind": error.kind, "distribution": error.distribution}
+            log.warning("A handler did not load.", extra=about | {"reason": error.message})
+
+    def _app(
+        self, writer: Writer, readers: Readers, pool: Supervisor, settings: Settings
+    ) -> web.Application:
+        commands = Commands(
+            self._config,
+            self._clock,
+            kinds=self._kinds,
+            writer=writer,
+            readers=readers,
+            running=self._dispatcher,
+        )
+        services = api.Services(
+            config=self._config,
+            clock=self._clock,
+            commands=commands,
+            readers=readers,
+            bus=self._bus,
+            catalog=lambda: self._kinds.catalog,
+            artifacts=self._layout.artifacts,
+            draining=self._stop,
+            slots=lambda: _slots(settings, pool),
+            ready=lambda: self._checks(readers, pool),
+            instance_id=settings.mark,
+            started_at_ms=self._started_at_ms,
+            sqlite_version=sqlite_version,
+        )
+        return api.build(services)
+
+    async def _checks(self, readers: Readers, pool: Supervisor) -> dict[str, Check]:
+        began_s = self._clock.monotonic_s()
+        await readers.catalog()
+        latency_ms = round((self._clock.monotonic_s() - began_s) * 1000, 3)
+        alive = any(worker.state != "starting" for worker in pool.workers())
+        return {
+            "database": Check("ok", latency_ms=latency_ms),
+            "workers": Check("ok" if alive else "unavailable"),
+            "draining": Check("unavailable" if self._stop.is_set() else "ok"),
+        }
+
+    async def _listen(self, stack: contextlib.AsyncExitStack, app: web.Application) -> None:
+        runner = web.AppRunner(app, **SERVER_LIMITS)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        path = self._config.server.socket
+        listener = bind(path, int(self._config.server.socket_mode, 8))
+        bound = _identity(path)
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        stack.callback(_unlink_if_ours, path, bound)
+
+    async def _drain(self, pool: Supervisor) -> None:
+        """Let running jobs end, then end them; submissions are taken till the very end."""
+        log.info("jobd drains.")
+        self._dispatcher.pause()
+        drain_s = 0.0 if self._hurry.is_set() else self._config.pool.drain_s
+        draining = asyncio.create_task(pool.drain(drain_s))
+        hurrying = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait([draining, hurrying], return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        if not draining.done():
+            await pool.drain(0.0)
+        await draining
+        await self._dispatcher.settled()
+
+
+def _slots(settings: Settings, pool: Supervisor) -> dict[str, Slots]:
+    total = {"cpu": settings.cpu_workers, "io": settings.io_workers * settings.io_concurrency}
+    return {lane: Slots(total[lane], free) for lane, free in pool.free().items()}
+
+
+SERVER_LIMITS: dict[str, Any] = {
+    "access_log": None,
+    "auto_decompress": False,
+    "handle_signals": False,
+    "handler_cancellation": False,
+    "keepalive_timeout": 75.0,
+    "shutdown_timeout": 5.0,
+}
+"""What the server is given besides the routes: see api/middleware.py for the request's own."""
+
+
+def bind(path: str, mode: int) -> socket.socket:
+    """Return a unix socket bound at `path` with the permissions `mode` from its first moment.
+
+    Binding would silently steal the path, so a socket that somebody answers on is left
+    alone: SocketUnusable. A dead one is removed; anything else at `path` is an error.
+    """
+    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        _clear(path)
+        before = os.umask(0o777 & ~mode)
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(before)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _clear(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise SocketUnusable(f"{path} is there already, and it is no socket")
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                Path(path).unlink()
+            else:
+                raise SocketUnusable(f"another program listens on {path}")
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
+def _unlink_if_ours(path: str, bound: tuple[int, int]) -> None:
+    """Remove the socket, unless somebody else has put one there meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        if _identity(path) == bound:
+            Path(path).unlink()

@@ -1,0 +1,1 @@
+"""What jobd knows without touching anything: pure values and decisions. Imports nothing of jobd."""

@@ -1,0 +1,1 @@
+"""What the daemon decides: commands in, attempts run, outcomes settled. No SQL, no HTTP."""

@@ -1,0 +1,208 @@
+"""What a caller can ask for: submit and cancel. Every write of the API goes through here.
+
+A submission is resolved against its handler's options, checked, stored; the answer is
+given after the commit. Not here: HTTP (api/), what happens to a job afterwards
+(dispatcher.py).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from jobd.config import Config
+from jobd.domain.catalog import HandlerSpec, Lane
+from jobd.domain.clock import Clock
+from jobd.domain.errors import Conflict, FieldError, Invalid, NotFound, TooLarge
+from jobd.domain.ids import IdSource
+from jobd.domain.jobs import IdempotencyKey, Inputs, Job, NewJob
+from jobd.domain.statuses import Status
+from jobd.engine.kinds import Kinds
+from jobd.store.readers import Readers
+from jobd.store.writer import Writer
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """A request to run a job; None means the handler's or the configured default."""
+
+    principal: str
+    kind: str
+    args: dict[str, Any]
+    queue: str | None = None
+    priority: int = 5
+    run_at_ms: int | None = None
+    timeout_s: float | None = None
+    max_attempts: int | None = None
+    retention_s: int | None = None
+    start_before_ms: int | None = None
+    metadata: dict[str, str] = {}
+    traceparent: str | None = None
+    idempotency: IdempotencyKey | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """A durable submission: the job, and whether a slot was idle for it."""
+
+    job: Job
+    replayed: bool
+    may_start_now: bool
+
+
+class Running(Protocol):
+    """The attempts under way, as far as commands need to know them (the dispatcher)."""
+
+    def free_slots(self) -> Mapping[Lane, int]:
+        """Jobs that could start now, by lane."""
+
+    def cancel(self, token: str) -> None:
+        """Begin to end the attempt that holds this lease."""
+
+
+class Commands:
+    """The verbs of the API."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        *,
+        kinds: Kinds,
+        writer: Writer,
+        readers: Readers,
+        running: Running,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._kinds = kinds
+        self._writer = writer
+        self._readers = readers
+        self._running = running
+        self._new_id: Callable[[str, int], str] = IdSource().next
+
+    async def submit(self, submission: Submission) -> Accepted:
+        """Store a job, or find the one its idempotency key names; durable on return.
+
+        Raises Invalid (`unknown_kind`, `validation_error`, `idempotency_key_reused`),
+        TooLarge, Unavailable, Gone (the key's job has expired), OutcomeUnknown and
+        StorageFull. A caller that is cancelled may have submitted.
+        """
+        spec = self._kinds.spec(submission.kind)
+        new = self._resolve(submission, spec)
+        may_start = self._running.free_slots().get(new.lane, 0) > 0 and new.run_at_ms is None
+        submitted = await self._writer.submit(new)
+        if submitted.replayed:
+            job = await self._read(submitted.job_id)
+            return Accepted(job, replayed=True, may_start_now=False)
+        job = _as_stored(new, submitted.seq, submitted.event_id)
+        return Accepted(job, replayed=False, may_start_now=may_start)
+
+    async def cancel(self, job_id: str) -> tuple[Job, bool]:
+        """Cancel a job: at once if it is not running, else begin to end its attempt.
+
+        Returns the job after that, and True if it is still running. Cancelling a
+        cancelled job changes nothing. Raises NotFound, or Conflict when the job has
+        completed or failed.
+        """
+        cancelled = await self._writer.cancel(job_id)
+        if cancelled.already_done and cancelled.status is not Status.CANCELLED:
+            raise Conflict(
+                "job_already_finished", f"The job is {cancelled.status} and stays that way."
+            )
+        if cancelled.token is not None:
+            self._running.cancel(cancelled.token)
+        job = await self._read(job_id)
+        return job, not job.done
+
+    async def _read(self, job_id: str) -> Job:
+        job = await self._readers.get(job_id, detail=True)
+        if job is None:
+            raise NotFound("job_not_found", f"There is no job {job_id}.")
+        return job
+
+    def _resolve(self, submission: Submission, spec: HandlerSpec) -> NewJob:
+        args = msgspec.json.encode(self._kinds.checked(spec, submission.args))
+        limit = self._config.limits.args_bytes
+        if len(args) > limit:
+            raise TooLarge("args_too_large", f"The args have {len(args)} bytes; {limit} are taken.")
+        now_ms = self._clock.wall_ms()
+        run_at_ms = submission.run_at_ms
+        if run_at_ms is not None and run_at_ms <= now_ms:
+            run_at_ms = None
+        return NewJob(
+            job_id=self._new_id("job_", now_ms),
+            principal=submission.principal,
+            kind=spec.kind,
+            queue=submission.queue or spec.queue,
+            lane=spec.lane,
+            priority=submission.priority,
+            created_at_ms=now_ms,
+            run_at_ms=run_at_ms,
+            timeout_ms=self._timeout_ms(submission, spec),
+            max_attempts=(
+                submission.max_attempts or spec.max_attempts or self._config.jobs.max_attempts
+            ),
+            retention_ms=self._retention_ms(submission),
+            args=args,
+            metadata=submission.metadata,
+            traceparent=submission.traceparent,
+            start_before_ms=submission.start_before_ms,
+            idempotency=submission.idempotency,
+        )
+
+    def _timeout_ms(self, submission: Submission, spec: HandlerSpec) -> int:
+        """Return the limit of an attempt; a caller may only lower what the handler allows."""
+        jobs = self._config.jobs
+        allowed_s = min(spec.timeout_s or jobs.timeout_s, jobs.max_timeout_s)
+        if submission.timeout_s is not None:
+            allowed_s = min(submission.timeout_s, allowed_s)
+        return max(1, round(allowed_s * 1000))
+
+    def _retention_ms(self, submission: Submission) -> int:
+        retention = self._config.retention
+        if submission.retention_s is None:
+            return retention.default_s * 1000
+        if submission.retention_s > retention.max_s:
+            detail = f"retention_seconds may be at most {retention.max_s}"
+            raise Invalid(
+                "validation_error",
+                "The job breaks a rule.",
+                errors=(FieldError(detail, pointer="#/retention_seconds"),),
+            )
+        return submission.retention_s * 1000
+
+
+def _as_stored(new: NewJob, seq: int, event_id: int) -> Job:
+    """Return the job as it stands right after its insert, without reading it back."""
+    return Job(
+        seq=seq,
+        job_id=new.job_id,
+        principal=new.principal,
+        kind=new.kind,
+        queue=new.queue,
+        lane=new.lane,
+        priority=new.priority,
+        status=Status.QUEUED if new.run_at_ms is None else Status.SCHEDULED,
+        metadata=new.metadata,
+        created_at_ms=new.created_at_ms,
+        updated_at_ms=new.created_at_ms,
+        run_at_ms=new.run_at_ms,
+        started_at_ms=None,
+        finished_at_ms=None,
+        expires_at_ms=None,
+        start_before_ms=new.start_before_ms,
+        attempt=0,
+        failures=0,
+        crashes=0,
+        interrupted=0,
+        released=0,
+        snoozes=0,
+        max_attempts=new.max_attempts,
+        timeout_ms=new.timeout_ms,
+        retention_ms=new.retention_ms,
+        cancel_requested=False,
+        partial=False,
+        retry_of=None,
+        retried_as=None,
+        event_id=event_id,
+        inputs=Inputs(new.args, new.metadata, new.traceparent),
+    )

@@ -1,0 +1,145 @@
+"""One attempt from claim to settlement, for each claim the writer hands over.
+
+The writer asks `free_slots` for every batch and claims for them in the same commit; each
+claim becomes one task here: run it in the pool, decide what its outcome means, settle.
+A lost lease drops the outcome: somebody else owns the attempt.
+
+Not here: what an outcome means (domain/outcomes.py), processes (pool/).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from jobd.domain.backoff import BackoffPolicy
+from jobd.domain.catalog import Lane
+from jobd.domain.errors import JobdError, LeaseLost
+from jobd.domain.jobs import Checkpoint, Claim, Progress
+from jobd.domain.outcomes import NotStarted, Outcome, decide
+from jobd.engine.kinds import Kinds
+from jobd.engine.progress import ProgressReports
+from jobd.store.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Pool(Protocol):
+    """The worker processes, as the dispatcher needs them (pool/supervisor.py)."""
+
+    def free(self) -> dict[Lane, int]:
+        """Jobs that could be handed over now, by lane."""
+
+    async def run(self, claim: Claim) -> Outcome:
+        """Run one attempt; returns when it is over and nothing of it is left running."""
+
+    def cancel(self, token: str) -> bool:
+        """Begin to end an attempt; False if it is not running."""
+
+
+class Dispatcher:
+    """Runs what is claimed; the pool's listener and the writer's source of free slots."""
+
+    def __init__(
+        self, kinds: Kinds, *, default_backoff: BackoffPolicy, random: Callable[[], float]
+    ) -> None:
+        self._kinds = kinds
+        self._default_backoff = default_backoff
+        self._random = random
+        self._attempts: dict[str, asyncio.Task[None]] = {}
+        self._not_begun: dict[Lane, int] = {"cpu": 0, "io": 0}
+        self._cancelled: set[str] = set()
+        self._accepting = False
+        self._pool: Pool
+        self._writer: Writer
+        self._progress: ProgressReports
+
+    def start(self, pool: Pool, writer: Writer) -> None:
+        """Begin to take claims."""
+        self._pool = pool
+        self._writer = writer
+        self._progress = ProgressReports(writer)
+        self._accepting = True
+        writer.wake()
+
+    def pause(self) -> None:
+        """Take no more claims; what runs goes on."""
+        self._accepting = False
+
+    async def settled(self) -> None:
+        """Wait until every attempt that was begun has been settled."""
+        while self._attempts:
+            await asyncio.wait(list(self._attempts.values()))
+
+    def free_slots(self) -> Mapping[Lane, int]:
+        """Jobs that could start now, by lane: the pool's, less what is on its way there."""
+        if not self._accepting:
+            return {}
+        return {lane: n - self._not_begun[lane] for lane, n in self._pool.free().items()}
+
+    def claimed(self, claims: list[Claim]) -> None:
+        """Run these; called by the writer after the commit that made them."""
+        for claim in claims:
+            self._not_begun[claim.lane] += 1
+            task = asyncio.create_task(self._attempt(claim), name=f"attempt {claim.job_id}")
+            self._attempts[claim.token] = task
+
+    def cancel(self, token: str) -> None:
+        """Begin to end the attempt that holds this lease, also one that is not begun yet."""
+        if token in self._attempts:
+            self._cancelled.add(token)
+            self._pool.cancel(token)
+
+    async def _attempt(self, claim: Claim) -> None:
+        try:
+            outcome = await self._run(claim)
+            self._progress.forget(claim.token)
+            settlement = decide(
+                claim,
+                outcome,
+                backoff=self._backoff(claim.kind),
+                random=self._random,
+                cancel_requested=claim.token in self._cancelled,
+            )
+            await self._writer.settle(settlement)
+        except LeaseLost:
+            log.warning("The lease was lost; the outcome is dropped.", extra=_about(claim))
+        except JobdError as error:
+            # the row stays `processing`: the next start finds and releases it
+            log.error("An outcome was not stored.", extra=_about(claim) | {"code": error.code})  # noqa: TRY400 - the writer has logged the cause
+        finally:
+            del self._attempts[claim.token]
+            self._cancelled.discard(claim.token)
+
+    async def _run(self, claim: Claim) -> Outcome:
+        # run() takes its slot before its first await, so nothing can be claimed for it twice
+        self._not_begun[claim.lane] -= 1
+        if claim.token in self._cancelled:
+            return NotStarted()
+        return await self._pool.run(claim)
+
+    def _backoff(self, kind: str) -> BackoffPolicy:
+        catalog = self._kinds.catalog
+        spec = catalog.handlers.get(kind) if catalog else None
+        return spec.backoff if spec and spec.backoff else self._default_backoff
+
+    def slots_free(self) -> None:
+        """Claim more: a worker has room."""
+        if self._accepting:
+            self._writer.wake()
+
+    def progressed(self, claim: Claim, progress: Progress) -> None:
+        """Store how far an attempt is, at most twice a second."""
+        self._progress.report(claim, progress)
+
+    async def checkpointed(self, claim: Claim, data: bytes) -> bool:
+        """Make a checkpoint durable; False if the lease is gone."""
+        try:
+            await self._writer.checkpoint(Checkpoint(claim.seq, claim.token, data))
+        except LeaseLost:
+            return False
+        return True
+
+
+def _about(claim: Claim) -> dict[str, object]:
+    return {"job_id": claim.job_id, "kind": claim.kind, "attempt": claim.attempt}

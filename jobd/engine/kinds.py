@@ -1,0 +1,147 @@
+"""The kinds that can run now, and the check of a submission's args against their schemas.
+
+Holds the newest catalogue. A kind whose schema cannot be compiled becomes a load error
+here, so that it is refused at submit and not at run.
+
+Not here: how the catalogue is made (pool/catalog.py).
+"""
+
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+
+from jobd.domain.catalog import Catalog, HandlerSpec, LoadError
+from jobd.domain.errors import FieldError, Invalid, Unavailable
+
+MAX_ERRORS = 50
+MAX_DEPTH = 64
+_INTEGRAL_BELOW = 2.0**53
+
+
+class Kinds:
+    """The installed kinds; empty and `starting` until the first catalogue."""
+
+    def __init__(self) -> None:
+        self.catalog: Catalog | None = None
+        self._validators: dict[str, jsonschema_rs.Validator] = {}
+
+    def install(self, catalog: Catalog) -> None:
+        """Replace the catalogue; takes effect for the next submission."""
+        handlers, errors = dict(catalog.handlers), dict(catalog.errors)
+        validators: dict[str, jsonschema_rs.Validator] = {}
+        for kind, spec in catalog.handlers.items():
+            if spec.args_schema is None:
+                continue
+            try:
+                validators[kind] = jsonschema_rs.validator_for(spec.args_schema)
+            except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as e:
+                del handlers[kind]
+                message = f"the schema of its args cannot be used: {e}"
+                errors[kind] = LoadError(kind, spec.distribution, spec.target, message)
+        self.catalog = Catalog(handlers, errors)
+        self._validators = validators
+
+    def spec(self, kind: str) -> HandlerSpec:
+        """Return the kind's handler.
+
+        Raises Unavailable (`starting` before the first catalogue, `handler_unavailable`
+        when its plugin did not load) or Invalid (`unknown_kind`, with the nearest names).
+        """
+        if self.catalog is None:
+            raise Unavailable(
+                "starting", "The handlers are still being loaded.", retryable=True, retry_after_s=1
+            )
+        spec = self.catalog.handlers.get(kind)
+        if spec is not None:
+            return spec
+        broken = self.catalog.errors.get(kind)
+        if broken is not None:
+            raise Unavailable(
+                "handler_unavailable",
+                f"The handler of {kind} ({broken.distribution}) did not load: {broken.message}",
+                retryable=True,
+                retry_after_s=30,
+            )
+        raise Invalid("unknown_kind", self._unknown(kind), errors=(_kind_error(kind),))
+
+    def _unknown(self, kind: str) -> str:
+        near = self.catalog.nearest(kind) if self.catalog else []
+        hint = f" Did you mean {' or '.join(near)}?" if near else ""
+        return f"No installed plugin handles the kind {kind!r}.{hint}"
+
+    def checked(self, spec: HandlerSpec, args: dict[str, Any]) -> dict[str, Any]:
+        """Return `args` as the handler's schema takes them: whole floats become integers.
+
+        Raises Invalid with one error per violation (at most MAX_ERRORS), each with the
+        pointer of the field it is about.
+        """
+        whole: dict[str, Any] = _integral(args, MAX_DEPTH)
+        validator = self._validators.get(spec.kind)
+        if validator is not None:
+            errors: list[FieldError] = []
+            for error in validator.iter_errors(whole):
+                errors.append(_field_error(error))
+                if len(errors) == MAX_ERRORS:
+                    break
+            if errors:
+                raise Invalid(
+                    "validation_error",
+                    f"The args do not fit the schema of {spec.kind}.",
+                    errors=tuple(errors),
+                )
+        return whole
+
+
+def _kind_error(kind: str) -> FieldError:
+    return FieldError(f"{kind!r} is not an installed kind", pointer="#/kind")
+
+
+def _integral(value: Any, depth: int) -> Any:
+    """Turn 3.0 into 3: JSON Schema calls it an integer, the worker's decoder does not."""
+    if depth == 0:
+        raise Invalid(
+            "validation_error",
+            f"The args are nested deeper than {MAX_DEPTH} levels.",
+            errors=(FieldError(f"nested deeper than {MAX_DEPTH} levels", pointer="#/args"),),
+        )
+    if isinstance(value, float) and value.is_integer() and abs(value) < _INTEGRAL_BELOW:
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _integral(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_integral(item, depth - 1) for item in value]
+    return value
+
+
+def _field_error(error: jsonschema_rs.ValidationError) -> FieldError:
+    """Return what is wrong and where, from the deepest branch of an anyOf.
+
+    A missing or an unknown field is reported at its object; its own name is the pointer
+    that helps, so it is appended.
+    """
+    context = getattr(error.kind, "context", None)
+    branches = [inner for branch in context or () for inner in branch]
+    if branches:
+        return _field_error(max(branches, key=lambda inner: len(inner.instance_path)))
+    path = list(error.instance_path)
+    name = getattr(error.kind, "property", None)
+    unexpected = getattr(error.kind, "unexpected", None)
+    if name is not None:
+        path.append(name)
+    elif unexpected:
+        path.append(unexpected[0])
+    return FieldError(error.message, pointer=pointer(["args", *path]))
+
+
+def pointer(path: list[str | int]) -> str:
+    """Return `path` as a JSON Pointer URI fragment (RFC 6901, section 6)."""
+    return "#" + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
+
+
+def decode_catalog(body: bytes) -> Catalog | None:
+    """Return the catalogue that an earlier start stored; None if this version cannot read it."""
+    try:
+        return msgspec.json.decode(body, type=Catalog)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,115 @@
+"""What both lanes do with a job: take it, find its handler, report its end."""
+
+import contextlib
+import os
+import resource
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from jobd.domain.catalog import Lane
+from jobd.pool import plugins
+from jobd.pool.child_channel import Channel
+from jobd.pool.protocol import MAX_JOB_MESSAGE_BYTES, Finished, Hello, Job, JobFile
+from jobd.sdk.context import JobInfo
+from jobd.sdk.execution import ResultLimits
+from jobd.sdk.outcome import Ended, Error
+
+_MESSAGES: msgspec.msgpack.Decoder[Job | JobFile] = msgspec.msgpack.Decoder(Job | JobFile)
+_JOBS: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
+
+_MAX_INLINE_BYTES = 8 * 1024 * 1024
+"""A reply has to fit into a frame, whatever the settings say."""
+_PEAK_FROM_S = 0.005
+"""Reading the peak costs as much as a small job; a shorter one has no time to grow."""
+
+
+def take(jobs: socket.socket, flags: int = 0) -> Job | None:
+    """Take the next job: from here on it has started. None when no more will come."""
+    message = jobs.recv(MAX_JOB_MESSAGE_BYTES, flags)
+    if not message:
+        return None
+    job = _MESSAGES.decode(message)
+    return job if isinstance(job, Job) else _JOBS.decode(Path(job.path).read_bytes())
+
+
+def handler_for(job: Job, lane: Lane) -> plugins.Handler:
+    """Import the job's handler; plugins.Unavailable if it cannot run in this lane."""
+    handler = plugins.load(job.kind)
+    if handler.lane != lane:
+        raise plugins.Unavailable(
+            f"It belongs to the {handler.lane} lane since it was last installed: restart jobd."
+        )
+    return handler
+
+
+def unavailable(job: Job, reason: plugins.Unavailable) -> Finished:
+    """Return the end of a job whose handler cannot run."""
+    error = Error("handler_unavailable", str(reason), retryable=True)
+    return Finished(job.token, Ended("failed", error=error))
+
+
+def info(job: Job, hello: Hello) -> JobInfo:
+    """Return what the job's context shows."""
+    return JobInfo(
+        job_id=job.job_id,
+        kind=job.kind,
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        deadline=time.time() + job.timeout_s,
+        metadata=job.metadata,
+        traceparent=job.traceparent,
+        restored_json=job.restored,
+        scratch_dir=Path(job.scratch_dir),
+        artifacts_dir=Path(job.artifacts_dir),
+        allow_paths=hello.allow_paths,
+        artifact_bytes=hello.artifact_bytes,
+    )
+
+
+def limits(hello: Hello) -> ResultLimits:
+    """Return how long results may be."""
+    return ResultLimits(min(hello.inline_result_bytes, _MAX_INLINE_BYTES), hello.result_bytes)
+
+
+def report(channel: Channel, finished: Finished) -> None:
+    """Send how a job ended; that it cannot be sent is an end as well."""
+    try:
+        channel.send(finished)
+    except ValueError as exc:
+        error = Error("result_too_large", f"The report cannot be sent: {exc}", retryable=False)
+        channel.send(msgspec.structs.replace(finished, ended=Ended("failed", error=error)))
+
+
+class Usage:
+    """What a cpu worker's attempt costs: CPU time, children included, and its peak memory."""
+
+    def __init__(self) -> None:
+        self._status = os.open("/proc/self/status", os.O_RDONLY)
+        self._clear: int | None = None
+        with contextlib.suppress(OSError):  # some kernels are built without it
+            self._clear = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        self._cpu_s = 0.0
+
+    def begin(self) -> None:
+        """Start to measure an attempt."""
+        self._cpu_s = _cpu_s()
+        if self._clear is not None:
+            os.pwrite(self._clear, b"5", 0)  # the peak begins anew
+
+    def of(self, duration_s: float) -> dict[str, Any]:
+        """Return what the attempt since begin() used."""
+        usage: dict[str, Any] = {"cpu_seconds": round(_cpu_s() - self._cpu_s, 6)}
+        if self._clear is not None and duration_s >= _PEAK_FROM_S:
+            status = os.pread(self._status, 4096, 0)
+            usage["peak_rss_bytes"] = int(status.partition(b"VmHWM:")[2].split()[0]) * 1024
+        return usage
+
+
+def _cpu_s() -> float:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    helpers = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + helpers.ru_utime + helpers.ru_stime

@@ -1,0 +1,121 @@
+"""Handlers as installed distributions offer them: entry points of the group `jobd.handlers`.
+
+The entry's name is the kind, its value `module:function`. A kind that two distributions
+claim runs in neither. This module imports plugins, so only workers and the catalogue
+child may call it; the daemon never does.
+
+Not here: what a handler declares (sdk/handlers.py), calling it (sdk/execution.py).
+"""
+
+import functools
+import importlib.metadata
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from jobd.domain.backoff import BackoffPolicy
+from jobd.domain.catalog import HandlerSpec, Lane
+from jobd.sdk.handlers import is_async, options_of
+from jobd.sdk.text import shown
+
+GROUP = "jobd.handlers"
+
+
+class Unavailable(Exception):  # noqa: N818 - named for what is so
+    """A kind cannot run here; the message says why."""
+
+
+class Claimant(msgspec.Struct, frozen=True):
+    """A distribution that offers a kind."""
+
+    kind: str
+    target: str
+    distribution: str
+    version: str
+
+
+class Handler(msgspec.Struct, frozen=True):
+    """A kind's function, imported."""
+
+    function: Callable[..., Any]
+    lane: Lane
+    claimant: Claimant
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version, such as `jobd-import 1.0`."""
+        return f"{self.claimant.distribution} {self.claimant.version}".rstrip()
+
+
+def installed() -> dict[str, tuple[Claimant, ...]]:
+    """Return who offers which kind, sorted by kind, then by distribution. Imports nothing."""
+    claimants = sorted(
+        (_claimant(entry) for entry in importlib.metadata.entry_points(group=GROUP)),
+        key=lambda claimant: (claimant.kind, claimant.distribution, claimant.target),
+    )
+    kinds: dict[str, list[Claimant]] = {}
+    for claimant in claimants:
+        kinds.setdefault(claimant.kind, []).append(claimant)
+    return {kind: tuple(offers) for kind, offers in kinds.items()}
+
+
+def sole(claimants: tuple[Claimant, ...]) -> Claimant:
+    """Return the one that offers a kind; Unavailable, naming all, if there are more."""
+    if len(claimants) > 1:
+        names = " and ".join(f"{one.distribution} ({one.target})" for one in claimants)
+        raise Unavailable(f"Claimed by {names}: neither runs. Uninstall all but one.")
+    return claimants[0]
+
+
+@functools.cache
+def load(kind: str) -> Handler:
+    """Import a kind's handler; the next call returns the same. Unavailable if it cannot run."""
+    claimants = installed().get(kind)
+    if claimants is None:
+        raise Unavailable("No installed distribution offers this kind any more.")
+    return imported(sole(claimants))
+
+
+def imported(claimant: Claimant) -> Handler:
+    """Import a handler; Unavailable if that fails or what it names is no handler."""
+    entry = importlib.metadata.EntryPoint(claimant.kind, claimant.target, GROUP)
+    try:
+        function = entry.load()
+        options_of(function)
+    except BaseException as exc:  # an import can raise anything, SystemExit too
+        raise Unavailable(f"{type(exc).__name__}: {shown(exc)}") from exc
+    return Handler(function, "io" if is_async(function) else "cpu", claimant)
+
+
+def spec(handler: Handler) -> HandlerSpec:
+    """Return what the daemon has to know of a handler; Unavailable if it cannot be said."""
+    options, claimant = options_of(handler.function), handler.claimant
+    try:
+        schema = None if options.args is None else msgspec.json.schema(options.args)
+    except Exception as exc:  # types can be wrong in many ways
+        raise Unavailable(f"its args have no JSON Schema: {shown(exc)}") from exc
+    return HandlerSpec(
+        kind=claimant.kind,
+        lane=handler.lane,
+        distribution=claimant.distribution,
+        version=claimant.version,
+        target=claimant.target,
+        queue=options.queue,
+        timeout_s=options.timeout_s,
+        max_attempts=options.max_attempts,
+        backoff=BackoffPolicy(options.backoff.base_s, options.backoff.cap_s),
+        description=_first_line(handler.function),
+        args_schema=schema,
+    )
+
+
+def _claimant(entry: importlib.metadata.EntryPoint) -> Claimant:
+    name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
+    return Claimant(entry.name, entry.value, name, version)
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    text = inspect.getdoc(function) or ""
+    return shown(text.partition("\n")[0])

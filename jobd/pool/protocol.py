@@ -1,0 +1,181 @@
+"""What the daemon and a worker say to each other, and how it is framed.
+
+Two socket pairs per worker. Jobs go down a SOCK_SEQPACKET pair, one msgpack `Job` a
+message: whoever receives a message owns the job, so the worker's recv *is* "started" and
+the daemon's recv of the same message (it keeps a duplicate of the worker's end) *is* the
+call-back. The end of that stream tells the worker to leave as soon as no job runs.
+Everything else goes over a stream pair: 4 bytes of length, big endian, then msgpack, at
+most MAX_FRAME_BYTES.
+
+Not here: who sends what when (worker.py for the daemon, child_cpu.py and child_io.py for
+the worker).
+"""
+
+import struct
+from typing import Any
+
+import msgspec
+
+from jobd.domain.catalog import HandlerSpec, Lane
+from jobd.sdk.outcome import Ended
+
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+MAX_JOB_MESSAGE_BYTES = 64 * 1024
+"""A larger job goes through a file that the message names; see `JobFile`."""
+
+LENGTH = struct.Struct(">I")
+
+
+class Job(msgspec.Struct, frozen=True, tag="job"):
+    """One job handed to a worker."""
+
+    token: str
+    number: int
+    """From 1, in the order in which this worker was handed its jobs."""
+    job_id: str
+    kind: str
+    attempt: int
+    max_attempts: int
+    timeout_s: float
+    args: bytes
+    metadata: dict[str, str]
+    traceparent: str | None
+    restored: bytes | None
+    scratch_dir: str
+    """Made by the worker on first use, removed by the daemon after the attempt."""
+    artifacts_dir: str
+    """Made by the worker on first use."""
+
+
+class JobFile(msgspec.Struct, frozen=True, tag="job_file"):
+    """One job handed to a worker that is too long for a message: a file holds the `Job`."""
+
+    token: str
+    path: str
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """Daemon to worker, first frame: who the worker is and what it may do."""
+
+    lane: Lane
+    allow_paths: tuple[str, ...]
+    inline_result_bytes: int
+    """A longer JSON result is written to a file in the artifacts folder instead."""
+    result_bytes: int
+    artifact_bytes: int
+    log_level: str
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Daemon to worker: end this attempt if you still run it."""
+
+    token: str
+
+
+class Checkpointed(msgspec.Struct, frozen=True, tag="checkpointed"):
+    """Daemon to worker: the checkpoint is durable, or (lost) the lease is gone."""
+
+    token: str
+    number: int
+    lost: bool = False
+
+
+Down = Hello | Cancel | Checkpointed
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """Worker to daemon: send jobs."""
+
+
+class Importing(msgspec.Struct, frozen=True, tag="importing"):
+    """Catalogue child to daemon: about to import this kind, so that a death names it."""
+
+    kind: str
+    distribution: str
+    target: str
+
+
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+    """Catalogue child to daemon: this kind can run."""
+
+    spec: HandlerSpec
+
+
+class NotLoaded(msgspec.Struct, frozen=True, tag="not_loaded"):
+    """Catalogue child to daemon: this kind cannot run, and why."""
+
+    kind: str
+    distribution: str
+    target: str
+    message: str
+
+
+class CatalogDone(msgspec.Struct, frozen=True, tag="catalog_done"):
+    """Catalogue child to daemon: nothing more to come."""
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """Worker to daemon: how far the attempt is; None means unchanged."""
+
+    token: str
+    pct: float | None = None
+    done: int | None = None
+    total: int | None = None
+    step: str | None = None
+    step_index: int | None = None
+    step_count: int | None = None
+    message: str | None = None
+
+
+class Checkpoint(msgspec.Struct, frozen=True, tag="checkpoint"):
+    """Worker to daemon: store this; answered by a Checkpointed of the same number."""
+
+    token: str
+    number: int
+    data: bytes
+
+
+class Finished(msgspec.Struct, frozen=True, tag="finished"):
+    """Worker to daemon: the attempt is over."""
+
+    token: str
+    ended: Ended
+    handler: str = ""
+    """Distribution and version, such as `jobd-import 1.0`."""
+    usage: dict[str, Any] = {}
+    """peak_rss_bytes, cpu_seconds of the attempt, as far as they are known."""
+
+
+Up = Ready | Importing | Loaded | NotLoaded | CatalogDone | Progress | Checkpoint | Finished
+
+
+def encode(frame: Up | Down) -> bytes:
+    """Return `frame` with its length in front; ValueError if it is over MAX_FRAME_BYTES."""
+    body = msgspec.msgpack.encode(frame)
+    if len(body) > MAX_FRAME_BYTES:
+        raise ValueError(f"a frame of {len(body)} bytes is over {MAX_FRAME_BYTES}")
+    return LENGTH.pack(len(body)) + body
+
+
+class FrameReader:
+    """Cuts a stream into frame bodies, whatever the pieces it arrives in."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the bodies that `data` completes; ValueError on a length over the limit."""
+        self._buffer += data
+        bodies: list[bytes] = []
+        at = 0
+        while len(self._buffer) - at >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(self._buffer, at)
+            if size > MAX_FRAME_BYTES:
+                raise ValueError(f"a frame of {size} bytes is over {MAX_FRAME_BYTES}")
+            end = at + LENGTH.size + size
+            if len(self._buffer) < end:
+                break
+            bodies.append(bytes(self._buffer[at + LENGTH.size : end]))
+            at = end
+        del self._buffer[:at]
+        return bodies

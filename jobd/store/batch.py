@@ -1,0 +1,176 @@
+"""One commit's worth of work: what was waiting when the writer looked, in a fixed order.
+
+Settle comes before claim, so that a slot is free before it is filled; insert before
+promote and claim, so that a new job can start in its own commit. If a statement fails
+because of what an item holds, the batch is rolled back and written again item by item:
+the offender gets the error, the others commit.
+
+Not here: when a batch is taken and answered (writer.py), the verbs themselves.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from jobd.domain.catalog import Lane
+from jobd.domain.events import Event
+from jobd.domain.jobs import Claim
+from jobd.store import attempts, claims, jobs, moves
+from jobd.store.queries import load
+from jobd.store.ready import Ready
+from jobd.store.transaction import Ids, Transaction
+
+log = logging.getLogger(__name__)
+
+_META = load("meta.sql")
+
+_ITEMS_FAULT = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_RANGE,
+    sqlite3.SQLITE_MISUSE,
+}
+
+
+class Item(NamedTuple):
+    """One request to the writer and who waits for its answer."""
+
+    verb: str
+    request: Any
+    answer: asyncio.Future[Any]
+
+
+class State(msgspec.Struct, frozen=True):
+    """What the writer knows between two commits."""
+
+    ids: Ids
+    ready: Ready
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What a commit made true; `answers` hold a value or an exception for each item."""
+
+    state: State
+    answers: list[tuple[Item, Any]]
+    events: list[Event]
+    claims: list[Claim]
+    written_bytes: int
+
+
+def _once(act: Callable[[Transaction], Any]) -> Callable[[Transaction, Sequence[Any]], list[Any]]:
+    """Make a verb without a subject one that takes a list: it acts once and answers all."""
+    return lambda tx, requests: [act(tx)] * len(requests)
+
+
+def _save_catalog(tx: Transaction, bodies: Sequence[bytes]) -> list[None]:
+    tx.rows(_META["save_meta"], key="catalog", value=bodies[-1])
+    return [None] * len(bodies)
+
+
+VERBS: dict[str, Callable[[Transaction, Sequence[Any]], Sequence[Any]]] = {
+    "recover": _once(moves.recover),
+    "settle": jobs.settle,
+    "progress": attempts.report,
+    "checkpoint": attempts.save,
+    "cancel": moves.cancel,
+    "submit": jobs.enqueue,
+    "promote": _once(moves.promote),
+    "save_catalog": _save_catalog,
+}
+"""In the order of every transaction; the claim follows. A verb answers each of its requests."""
+
+
+class Batch:
+    """Items to be written in one transaction, and the free slots to claim for."""
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        *,
+        free: Mapping[Lane, int],
+        state: State,
+        now_ms: int,
+        instance: int,
+    ) -> None:
+        self.items = list(items)
+        self._free = free
+        self._state = state
+        self._now_ms = now_ms
+        self._instance = instance
+        self._by_verb: dict[str, list[Item]] = {verb: [] for verb in VERBS}
+        for item in self.items:
+            self._by_verb[item.verb].append(item)
+
+    def together(self, connection: sqlite3.Connection) -> Committed:
+        """Write all of it in a few statements; raises if any item cannot be written."""
+        tx = self._transaction(connection)
+        answers: list[tuple[Item, Any]] = []
+        for verb, act in VERBS.items():
+            if items := self._by_verb[verb]:
+                outcomes = act(tx, [item.request for item in items])
+                answers += zip(items, outcomes, strict=True)
+        return self._finish(tx, answers)
+
+    def one_by_one(self, connection: sqlite3.Connection) -> Committed:
+        """Write each item under a savepoint; one that cannot be written gets its error."""
+        tx = self._transaction(connection)
+        answers = [
+            (item, _alone(tx, act, item))
+            for verb, act in VERBS.items()
+            for item in self._by_verb[verb]
+        ]
+        return self._finish(tx, answers)
+
+    def _transaction(self, connection: sqlite3.Connection) -> Transaction:
+        return Transaction(
+            connection,
+            now_ms=self._now_ms,
+            instance=self._instance,
+            ids=self._state.ids,
+            ready=self._state.ready,
+        )
+
+    def _finish(self, tx: Transaction, answers: list[tuple[Item, Any]]) -> Committed:
+        claims.claim(tx, self._free)
+        tx.save_history()
+        return Committed(
+            state=State(tx.ids, tx.ready),
+            answers=answers,
+            events=tx.events,
+            claims=tx.claims,
+            written_bytes=tx.written_bytes,
+        )
+
+
+def _alone(
+    tx: Transaction, act: Callable[[Transaction, Sequence[Any]], Sequence[Any]], item: Item
+) -> Any:
+    try:
+        with tx.savepoint():
+            (outcome,) = act(tx, [item.request])
+    except Exception as error:
+        if not blames_an_item(error):
+            raise
+        log.exception("An item cannot be written; this is a bug.", extra={"verb": item.verb})
+        return error
+    return outcome
+
+
+def blames_an_item(error: BaseException) -> bool:
+    """Whether an error comes from what was to be written, not from the database or the disk."""
+    if isinstance(error, sqlite3.Error):
+        code = primary_code(error)
+        return code is None or code in _ITEMS_FAULT
+    return isinstance(error, Exception)
+
+
+def primary_code(error: BaseException) -> int | None:
+    """Return SQLite's primary result code, None for an error that it did not report."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF

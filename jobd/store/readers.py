@@ -1,0 +1,136 @@
+"""Everything that is read: on read-only connections, each answer from one snapshot.
+
+What a writer's verb has answered is visible to a read that begins after it.
+
+Not here: how a job looks on the wire (wire/), the reads inside a transaction (the verbs).
+"""
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from jobd.domain.jobs import (
+    Artifact,
+    Inputs,
+    Job,
+    JobError,
+    JobFilter,
+    Progress,
+    Result,
+    Summary,
+)
+from jobd.domain.statuses import TERMINAL, Status
+from jobd.store.database import Database
+from jobd.store.queries import load
+
+_SQL = load("readers.sql")
+
+_METADATA = msgspec.json.Decoder(dict[str, str])
+_ERROR = msgspec.json.Decoder(JobError)
+_SUMMARY = msgspec.json.Decoder(Summary)
+
+_NEWEST = 2**62
+"""Above every seq, and small enough to reckon with."""
+
+_COMPOSED = {"metadata", "error", "summary", "progress", "inputs", "result"}
+_FLAGS = {"cancel_requested", "partial", "has_result"}
+_PLAIN = [name for name in Job.__struct_fields__ if name not in _COMPOSED | _FLAGS | {"status"}]
+
+
+class Readers:
+    """The store's reads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, job_id: str, *, detail: bool = False) -> Job | None:
+        """Return the job, with its inputs and result if `detail`; None if there is none."""
+        rows = await _rows(self._database, "get", job_id=job_id, detail=detail)
+        return _job(rows[0], detail=detail) if rows else None
+
+    async def artifacts(self, job_id: str) -> list[Artifact]:
+        """Return the job's artifacts by name, each from the newest attempt that left it."""
+        rows = await _rows(self._database, "artifacts", job_id=job_id)
+        return [Artifact(**dict(row)) for row in rows]
+
+    async def counts(self) -> dict[Status, int]:
+        """Return how many jobs have each status that is not terminal."""
+        counts = {status: 0 for status in Status if status not in TERMINAL}
+        for row in await _rows(self._database, "counts"):
+            if row["jobs"]:
+                counts[Status(row["status"])] = row["jobs"]
+        return counts
+
+    async def catalog(self) -> bytes | None:
+        """Return the catalogue that was saved last, None before the first."""
+        rows = await _rows(self._database, "catalog")
+        body: bytes | None = rows[0]["value"] if rows else None
+        return body
+
+    async def list(self, f: JobFilter) -> list[Job]:
+        """Return a page of jobs, newest first, without inputs and results."""
+        seqs: list[int] | None = None
+        from_seq, to_seq = 0, _NEWEST if f.before_seq is None else f.before_seq - 1
+        if f.idempotency_key is not None:
+            keyed = await _rows(
+                self._database, "seqs_of_key", key=f.idempotency_key, principal=f.principal
+            )
+            seqs = [row["seq"] for row in keyed]
+            if not seqs:
+                return []
+            from_seq, to_seq = min(seqs), min(to_seq, max(seqs))
+        rows = await _rows(
+            self._database,
+            "list",
+            detail=False,
+            from_seq=from_seq,
+            to_seq=to_seq,
+            seqs=_array(seqs),
+            statuses=_array(f.statuses or None),
+            kind=f.kind,
+            queue=f.queue,
+            principal=f.principal,
+            created_after=f.created_after_ms,
+            created_before=f.created_before_ms,
+            limit=f.limit,
+        )
+        return [_job(row, detail=False) for row in rows]
+
+
+async def _rows(database: Database, name: str, **values: Any) -> list[sqlite3.Row]:
+    return await database.read(lambda connection: connection.execute(_SQL[name], values).fetchall())
+
+
+def _array(values: Any) -> str | None:
+    return None if values is None else msgspec.json.encode(values).decode()
+
+
+def _job(row: sqlite3.Row, *, detail: bool) -> Job:
+    metadata = _METADATA.decode(row["metadata"])
+    result = _result(row)
+    return Job(
+        **{name: row[name] for name in _PLAIN},
+        status=Status(row["status"]),
+        metadata=metadata,
+        cancel_requested=bool(row["cancel_requested"]),
+        partial=bool(row["partial"]),
+        error=None if row["error"] is None else _ERROR.decode(row["error"]),
+        summary=None if row["summary"] is None else _SUMMARY.decode(row["summary"]),
+        progress=_progress(row),
+        has_result=result is not None,
+        inputs=Inputs(row["args"], metadata, row["traceparent"]) if detail else None,
+        result=result if detail else None,
+    )
+
+
+def _progress(row: sqlite3.Row) -> Progress | None:
+    if row["reported"] is None:
+        return None
+    return Progress(**{name: row[name] for name in Progress.__struct_fields__})
+
+
+def _result(row: sqlite3.Row) -> Result | None:
+    if row["media_type"] is None:
+        return None
+    return Result(**{name: row[name] for name in Result.__struct_fields__})

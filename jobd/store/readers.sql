@@ -1,0 +1,75 @@
+-- part: job
+-- One job a row, under the names of domain.jobs.Job. The error is that of the newest ended
+-- attempt, so it is not shown while a later one waits or runs. Inputs and the result's body
+-- only when asked for: they may be large, and SQLite reads no column that is not wanted.
+SELECT
+  jobs.seq, jobs.job_id, jobs.principal, jobs.kind, jobs.queue, jobs.lane, jobs.priority,
+  jobs.status, jobs.created_at AS created_at_ms, jobs.run_at AS run_at_ms,
+  jobs.started_at AS started_at_ms, jobs.finished_at AS finished_at_ms,
+  jobs.expires_at AS expires_at_ms, jobs.start_before AS start_before_ms, jobs.attempt,
+  jobs.failures, jobs.crashes, jobs.interrupted, jobs.released, jobs.snoozes,
+  jobs.max_attempts, jobs.timeout_ms, jobs.retention_ms, jobs.cancel_requested,
+  jobs.retry_of, jobs.retried_as,
+  max(jobs.updated_at, coalesce(progress.at, 0)) AS updated_at_ms,
+  max(jobs.event_id, coalesce(progress.event_id, 0)) AS event_id,
+  job_inputs.metadata, job_inputs.traceparent,
+  iif(:detail, job_inputs.args, NULL) AS args,
+  iif(jobs.status IN ('retrying', 'failed', 'cancelled'), job_results.error, NULL) AS error,
+  job_results.summary, job_results.partial, job_results.media_type, job_results.size_bytes,
+  job_results.sha256, job_results.path, job_results.filename,
+  iif(:detail, job_results.body, NULL) AS body,
+  progress.seq AS reported, progress.pct, progress.done, progress.total, progress.step,
+  progress.step_index, progress.step_count, progress.message
+FROM jobs
+CROSS JOIN job_inputs ON job_inputs.seq = jobs.seq
+LEFT JOIN job_results ON job_results.seq = jobs.seq
+LEFT JOIN progress ON progress.seq = jobs.seq
+
+-- name: get
+-- By job_id.
+{job}
+WHERE jobs.job_id = :job_id;
+
+-- name: list
+-- By rowid, downwards from a bound, so that pages neither skip nor repeat a job while others
+-- come. A filter that few jobs meet walks those that do not, on a reader's thread.
+{job}
+WHERE jobs.seq BETWEEN :from_seq AND :to_seq
+  AND (:seqs IS NULL OR jobs.seq IN (SELECT value FROM json_each(:seqs)))
+  AND (:statuses IS NULL OR jobs.status IN (SELECT value FROM json_each(:statuses)))
+  AND (:kind IS NULL OR jobs.kind = :kind)
+  AND (:queue IS NULL OR jobs.queue = :queue)
+  AND (:principal IS NULL OR jobs.principal = :principal)
+  AND (:created_after IS NULL OR jobs.created_at > :created_after)
+  AND (:created_before IS NULL OR jobs.created_at < :created_before)
+ORDER BY jobs.seq DESC
+LIMIT :limit;
+
+-- name: seqs_of_key
+-- By the head of the primary key: one key may be used by several principals and routes.
+SELECT seq FROM idempotency WHERE key = :key AND (:principal IS NULL OR principal = :principal);
+
+-- name: artifacts
+-- By primary key; of each name the file of the newest attempt.
+SELECT artifacts.name, path, media_type, size_bytes, sha256, max(artifacts.attempt) AS attempt
+FROM jobs CROSS JOIN artifacts ON artifacts.seq = jobs.seq
+WHERE jobs.job_id = :job_id
+GROUP BY artifacts.name
+ORDER BY artifacts.name;
+
+-- name: counts
+-- Walks the entries of the three partial indexes, which hold the jobs that are not done; the
+-- ranges name all there is, so that no plan falls back to the table.
+SELECT status, count(*) AS jobs FROM jobs
+WHERE status = 'queued' AND lane IN ('cpu', 'io')
+UNION ALL
+SELECT status, count(*) FROM jobs
+WHERE status = 'processing' AND queue >= ''
+UNION ALL
+SELECT status, count(*) FROM jobs
+WHERE status IN ('scheduled', 'retrying') AND run_at >= 0
+GROUP BY status;
+
+-- name: catalog
+-- By primary key.
+SELECT value FROM meta WHERE key = 'catalog';

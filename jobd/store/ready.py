@@ -1,0 +1,43 @@
+"""Which queues have queued jobs, by lane, in the order in which they are served next.
+
+Kept in memory so that a claim asks no queue in vain. A queue too many costs one statement;
+one too few would starve its jobs, so only a claim that found the queue's end removes it.
+
+Not here: the claim (claims.py), the look at the start (`queues_with_work` in claims.sql).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+from jobd.domain.catalog import Lane
+
+
+class Ready:
+    """Queues with work; a queue that was served goes to the back of its lane."""
+
+    def __init__(self, queues: Iterable[tuple[Lane, str]] = ()) -> None:
+        self._lanes: dict[Lane, dict[str, None]] = {"cpu": {}, "io": {}}
+        for lane, queue in queues:
+            self.add(lane, queue)
+
+    def add(self, lane: Lane, queue: str) -> None:
+        """Note that the queue has a job; keeps its place if it had one."""
+        self._lanes[lane].setdefault(queue)
+
+    def served(self, lane: Lane, queue: str, *, empty: bool) -> None:
+        """Move a queue that was claimed from to the back, or out if that was its end."""
+        del self._lanes[lane][queue]
+        if not empty:
+            self._lanes[lane][queue] = None
+
+    def queues(self, lane: Lane) -> list[str]:
+        """Return the lane's queues, the next to be served first."""
+        return list(self._lanes[lane])
+
+    def claimable(self, free: Mapping[Lane, int]) -> bool:
+        """Whether some lane has both a free slot and a queue with work."""
+        return any(n > 0 and self._lanes[lane] for lane, n in free.items())
+
+    def copy(self) -> Self:
+        """Return one that can change without this one."""
+        return type(self)((lane, queue) for lane, queues in self._lanes.items() for queue in queues)

@@ -1,0 +1,117 @@
+"""One transaction as the verbs see it: its time, its ids, what happened in it.
+
+Ids are given out here, in Python, so that one statement can write several tables; the
+writer takes them over only after COMMIT, with the events and claims. Verbs take lists and
+run a handful of statements over JSON arrays, never one statement a row.
+
+Not here: BEGIN and COMMIT (connection.py), the order of the verbs (batch.py).
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from jobd.domain.events import Event
+from jobd.domain.jobs import Claim
+from jobd.store.queries import load
+from jobd.store.ready import Ready
+
+_SQL = load("events.sql")
+
+
+class Ids(msgspec.Struct):
+    """The newest seq and event id that were given out."""
+
+    seq: int
+    event: int
+
+
+class Transaction:
+    """What a verb needs to write, and what the transaction leaves to publish."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        now_ms: int,
+        instance: int,
+        ids: Ids,
+        ready: Ready,
+    ) -> None:
+        self.now_ms = now_ms
+        self.instance = instance
+        self.ids = msgspec.structs.replace(ids)
+        self.ready = ready.copy()
+        self.events = list[Event]()
+        self.claims = list[Claim]()
+        self.written_bytes = 0
+        self._connection = connection
+        self._history = list[Event]()
+
+    def next_seq(self) -> int:
+        """Return a seq for a new job."""
+        self.ids.seq += 1
+        return self.ids.seq
+
+    def next_event_id(self) -> int:
+        """Return an id for an event; not using it leaves a gap, which is fine."""
+        self.ids.event += 1
+        return self.ids.event
+
+    def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement and return all its rows; undrained it would not be committed."""
+        rows: list[tuple[Any, ...]] = self._connection.execute(sql, values).fetchall()
+        return rows
+
+    def each(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a statement once for each row: for values too large for an array."""
+        self.written_bytes += sum(len(v) for row in rows for v in row if isinstance(v, bytes))
+        self._connection.executemany(sql, rows)
+
+    def array(self, rows: Sequence[Any]) -> str:
+        """Return `rows` as the JSON array that a statement takes."""
+        text = msgspec.json.encode(rows).decode()
+        self.written_bytes += len(text)
+        return text
+
+    def happened(self, event: Event) -> None:
+        """Note a change of a job: stored in this transaction, published after it."""
+        self.events.append(event)
+        self._history.append(event)
+
+    def moved_on(self, event: Event) -> None:
+        """Note progress: published after this transaction, kept in no history."""
+        self.events.append(event)
+
+    def save_history(self) -> None:
+        """Store the events that happened since the last call, in one statement."""
+        if self._history:
+            rows = [(e.id, e.seq, e.type, e.at_ms, e.attempt, _data(e)) for e in self._history]
+            self.rows(_SQL["add_events"], events=self.array(rows))
+            self._history = []
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo, in the database and here, what the block did if it raises."""
+        ids, ready = msgspec.structs.replace(self.ids), self.ready.copy()
+        events, claims = len(self.events), len(self.claims)
+        self._connection.execute("SAVEPOINT item")
+        try:
+            yield
+            self.save_history()
+        except BaseException:
+            self.ids, self.ready, self._history = ids, ready, []
+            del self.events[events:], self.claims[claims:]
+            # false after a full disk or an I/O error: then nothing of the transaction is left
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO item")
+                self._connection.execute("RELEASE item")
+            raise
+        self._connection.execute("RELEASE item")
+
+
+def _data(event: Event) -> str:
+    return msgspec.json.encode(event.data).decode() if event.data else "{}"

@@ -1,0 +1,37 @@
+"""The document that submits a job.
+
+Unknown fields are refused. Fields at their defaults are left out when it is encoded, so
+that the fingerprint of a submission stays the same when a later version adds fields.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from jobd.wire.times import Timestamp
+
+# $ also matches before a final newline; the look-ahead says no in Python and in ECMAScript
+_NAME = r"^[a-z0-9][a-z0-9._-]*(?!\n)$"
+
+
+class SubmitRequest(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What `POST /v1/jobs` takes; null is the handler's or the configured default."""
+
+    kind: Annotated[str, Meta(pattern=_NAME, max_length=100)]
+    args: dict[str, Any] = {}
+    priority: Annotated[int, Meta(ge=0, le=9)] = 5
+    """0 is first."""
+    run_at: Timestamp | None = None
+    start_before: Timestamp | None = None
+    timeout_seconds: Annotated[float, Meta(gt=0)] | None = None
+    """Limit of one attempt; lowers the handler's, never raises it."""
+    queue: Annotated[str, Meta(pattern=_NAME, max_length=100)] | None = None
+    max_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
+    retention_seconds: Annotated[int, Meta(ge=60)] | None = None
+    metadata: Annotated[
+        dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=256)]],
+        Meta(max_length=16),
+    ] = {}

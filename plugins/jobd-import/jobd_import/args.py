@@ -1,0 +1,84 @@
+"""The args of both kinds: what a submission may say, checked before a job is accepted."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+ColumnType = Literal[
+    "text",
+    "text?",
+    "integer",
+    "integer?",
+    "real",
+    "real?",
+    "boolean",
+    "boolean?",
+    "date",
+    "date?",
+]
+
+AbsolutePath = Annotated[str, Meta(pattern="^/", max_length=4095)]
+
+Columns = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=200)], ColumnType],
+    Meta(min_length=1, max_length=2000),
+]
+
+
+class ImportArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What both kinds take."""
+
+    source: Annotated[
+        AbsolutePath, Meta(description="Absolute path of the file, in a folder the daemon allows.")
+    ]
+    database: Annotated[
+        AbsolutePath,
+        Meta(
+            description="Absolute path of the SQLite database, in a folder the daemon allows. "
+            "Made if it does not exist."
+        ),
+    ]
+    table: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}(?!\n)$",
+            description="The table: made if it does not exist, else added to.",
+        ),
+    ]
+    batch_rows: Annotated[
+        int, Meta(ge=1, le=100_000, description="Rows per transaction of the target.")
+    ] = 5000
+    max_rejects: Annotated[int, Meta(ge=0)] | None = None
+    """More rejected rows than this fail the job; null: any number may be rejected."""
+
+
+class CsvArgs(ImportArgs, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The args of `import.csv`."""
+
+    columns: Columns | None = None
+    """Name and type of each column to import; null: all columns of the header, as text?."""
+    header: Annotated[
+        bool, Meta(description="Whether the first row names the columns; without, order counts.")
+    ] = True
+    delimiter: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=1,
+            pattern="^[\\t !#-~]$",
+            description="The character between two fields.",
+        ),
+    ] = ","
+
+    def __post_init__(self) -> None:
+        if not self.header and self.columns is None:
+            raise ValueError("columns is required when header is false")
+
+
+class NdjsonArgs(ImportArgs, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The args of `import.ndjson`."""
+
+    columns: Annotated[
+        Columns, Meta(description="Key and type of each column; other keys are ignored.")
+    ]

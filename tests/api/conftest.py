@@ -1,0 +1,265 @@
+"""The API on a real unix socket before the real store and commands, without a pool.
+
+A job stays queued until the test gives a slot; then the test is the pool: it gets the
+claim and settles it.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+
+from jobd.api.app import Services, build
+from jobd.bus import Bus
+from jobd.config import Config, Limits
+from jobd.domain.catalog import Catalog, HandlerSpec, Lane, LoadError
+from jobd.domain.events import Event
+from jobd.domain.jobs import Claim, Settlement
+from jobd.domain.statuses import Status
+from jobd.engine.commands import Commands
+from jobd.engine.kinds import Kinds
+from jobd.store.database import Database
+from jobd.store.readers import Readers
+from jobd.store.writer import Writer
+from jobd.wire.jobs import JobDetail
+from jobd.wire.problems import Problem
+from jobd.wire.status import Check, Slots
+
+START_MS = 1_767_225_600_000
+
+CATALOG = Catalog(
+    handlers={
+        "test.any": HandlerSpec("test.any", "cpu", "jobd-test", "1.0", "test:any"),
+        "test.strict": HandlerSpec(
+            "test.strict",
+            "io",
+            "jobd-test",
+            "1.0",
+            "test:strict",
+            queue="slow",
+            timeout_s=10.0,
+            max_attempts=7,
+            description="Takes one number.",
+            args_schema={
+                "type": "object",
+                "properties": {"n": {"type": "integer"}},
+                "required": ["n"],
+                "additionalProperties": False,
+            },
+        ),
+    },
+    errors={"test.broken": LoadError("test.broken", "jobd-bad", "bad:f", "No module named 'x'")},
+)
+
+
+class HandClock:
+    """Time that stands still until the test moves it."""
+
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def wall_ms(self) -> int:
+        return self.ms
+
+    def monotonic_s(self) -> float:
+        return self.ms / 1000
+
+
+class CountedBus(Bus):
+    """A bus that tells when somebody begins to watch a job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watched = asyncio.Event()
+
+    def add(self, seq: int, receive: Callable[[Event], None]) -> None:
+        super().add(seq, receive)
+        self.watched.set()
+
+
+class Slotted:
+    """The pool's place, held by the test: says what is free, keeps what is claimed."""
+
+    def __init__(self) -> None:
+        self.free: dict[Lane, int] = {"cpu": 0, "io": 0}
+        self.claims: asyncio.Queue[Claim] = asyncio.Queue()
+        self.cancelled: list[str] = []
+
+    def free_slots(self) -> Mapping[Lane, int]:
+        return self.free
+
+    def claimed(self, claims: list[Claim]) -> None:
+        for claim in claims:
+            self.free[claim.lane] -= 1
+            self.claims.put_nowait(claim)
+
+    def cancel(self, token: str) -> None:
+        self.cancelled.append(token)
+
+
+class Reply(msgspec.Struct):
+    """A response that has been read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    @property
+    def job(self) -> JobDetail:
+        return msgspec.json.decode(self.body, type=JobDetail)
+
+    def problem(self, status: int, code: str) -> Problem:
+        """The problem document, after checking what every one of them must have."""
+        assert self.headers["Content-Type"] == "application/problem+json"
+        problem = msgspec.json.decode(self.body, type=Problem)
+        assert (self.status, problem.status, problem.code) == (status, status, code), problem
+        assert problem.type == f"urn:jobd:problem:{code}"
+        assert problem.title
+        assert problem.detail
+        assert problem.instance.startswith("urn:uuid:")
+        assert problem.request_id == self.headers["X-Request-Id"]
+        assert self.headers["Cache-Control"] == "no-store"
+        return problem
+
+
+class Api:
+    """What a test holds: the client's side, and the rooms behind the API."""
+
+    def __init__(self, folder: Path, database: Database, config: Config) -> None:
+        self.me = f"uid:{os.getuid()}"
+        self.clock = HandClock()
+        self.bus = CountedBus()
+        self.pool = Slotted()
+        self.kinds = Kinds()
+        self.kinds.install(CATALOG)
+        self.draining = asyncio.Event()
+        self.checks = {"database": Check("ok")}
+        self.deaths: list[BaseException] = []
+        self.artifacts = folder / "artifacts"
+        self.artifacts.mkdir()
+        self.socket = str(folder / "s")
+        self.readers = Readers(database)
+        self.writer = Writer(
+            database,
+            self.clock,
+            publish=self.bus.publish,
+            free_slots=self.pool.free_slots,
+            claimed=self.pool.claimed,
+            died=self.deaths.append,
+        )
+        self.commands = Commands(
+            config,
+            self.clock,
+            kinds=self.kinds,
+            writer=self.writer,
+            readers=self.readers,
+            running=self.pool,
+        )
+        self.services = Services(
+            config=config,
+            clock=self.clock,
+            commands=self.commands,
+            readers=self.readers,
+            bus=self.bus,
+            catalog=lambda: self.kinds.catalog,
+            artifacts=self.artifacts,
+            draining=self.draining,
+            slots=lambda: {"cpu": Slots(2, self.pool.free["cpu"])},
+            ready=self._ready,
+            instance_id="instance",
+            started_at_ms=START_MS,
+            sqlite_version="3.99",
+            body_timeout_s=0.05,
+        )
+        self.http: aiohttp.ClientSession
+
+    async def _ready(self) -> Mapping[str, Check]:
+        return self.checks
+
+    async def ask(self, method: str, path: str, **options: Any) -> Reply:
+        async with self.http.request(method, f"http://jobd{path}", **options) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, **headers: str) -> Reply:
+        return await self.ask("GET", path, headers=_dashed(headers))
+
+    async def submit(self, document: dict[str, Any] | None = None, **headers: str) -> Reply:
+        document = {"kind": "test.any"} if document is None else document
+        return await self.ask("POST", "/v1/jobs", json=document, headers=_dashed(headers))
+
+    async def claim(self, lane: Lane = "cpu") -> Claim:
+        """Give a slot and take the claim that comes of it."""
+        self.pool.free[lane] += 1
+        self.writer.wake()
+        return await self.pool.claims.get()
+
+    async def next_watch(self) -> None:
+        """Wait until a request waits for a job."""
+        await self.bus.watched.wait()
+        self.bus.watched.clear()
+
+    async def end(self, claim: Claim, status: Status = Status.COMPLETED, **fields: Any) -> None:
+        """Settle as the dispatcher would."""
+        await self.writer.settle(Settlement(claim.seq, claim.token, status, **fields))
+
+    async def ended(self, status: Status = Status.COMPLETED, **fields: Any) -> str:
+        """Submit a job and end it; return its URL."""
+        url: str = (await self.submit(Prefer="respond-async")).headers["Location"]
+        await self.end(await self.claim(), status, **fields)
+        return url
+
+
+def _dashed(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, config: Config) -> AsyncIterator[Api]:
+    database = await Database.open(folder / "jobd.db")
+    api = Api(folder, database, config)
+    await api.writer.start()
+    runner = web.AppRunner(
+        build(api.services),
+        handler_cancellation=False,
+        auto_decompress=False,
+        access_log=None,
+        keepalive_timeout=15,
+    )
+    await runner.setup()
+    await web.UnixSite(runner, api.socket).start()
+    connector = aiohttp.UnixConnector(api.socket)
+    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as api.http:
+        yield api
+    api.draining.set()
+    await runner.cleanup()
+    await api.writer.close()
+    await database.close()
+    assert api.deaths == []
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    """An API whose requests wait as long as a test may need."""
+    limits = Limits(
+        body_bytes=8192, args_bytes=1024, inline_result_bytes=64, sync_wait_ms=1000, max_wait_s=50
+    )
+    async with running(tmp_path, Config(limits=limits)) as api:
+        yield api
+
+
+@pytest.fixture
+async def hasty_api(tmp_path: Path) -> AsyncIterator[Api]:
+    """An API that waits no longer than it takes to look."""
+    async with running(tmp_path, Config(limits=Limits(sync_wait_ms=1))) as api:
+        yield api

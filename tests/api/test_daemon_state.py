@@ -1,0 +1,113 @@
+"""`/v1/handlers`, `/v1/status`, `/livez`, `/readyz`."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from jobd import __version__
+from jobd.wire.status import Check
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Api
+
+
+async def test_the_handlers_and_those_that_did_not_load(api: Api) -> None:
+    reply = await api.get("/v1/handlers")
+
+    listed = reply.json
+    assert reply.headers["Cache-Control"] == "private, no-cache"
+    assert [handler["kind"] for handler in listed["handlers"]] == ["test.any", "test.strict"]
+    strict = listed["handlers"][1]
+    assert strict.pop("args_schema")["required"] == ["n"]
+    assert strict == {
+        "kind": "test.strict",
+        "description": "Takes one number.",
+        "lane": "io",
+        "queue": "slow",
+        "timeout_seconds": 10.0,
+        "max_attempts": 7,
+        "backoff_base_seconds": None,
+        "backoff_cap_seconds": None,
+        "distribution": "jobd-test",
+        "version": "1.0",
+        "target": "test:strict",
+    }
+    assert listed["load_errors"] == [
+        {
+            "kind": "test.broken",
+            "distribution": "jobd-bad",
+            "target": "bad:f",
+            "message": "No module named 'x'",
+        }
+    ]
+    assert listed["next_page_token"] is None
+
+
+async def test_the_handlers_before_they_are_known(api: Api) -> None:
+    api.kinds.catalog = None
+
+    (await api.get("/v1/handlers")).problem(503, "starting")
+
+
+async def test_the_status(api: Api) -> None:
+    await api.submit()
+    await api.submit()
+    await api.claim()
+    api.pool.free["cpu"] = 1
+
+    reply = await api.get("/v1/status")
+
+    assert reply.json == {
+        "version": __version__,
+        "api": "v1",
+        "python": platform.python_version(),
+        "sqlite": "3.99",
+        "instance_id": "instance",
+        "started_at": "2026-01-01T00:00:00Z",
+        "accepting": True,
+        "queued": 1,
+        "processing": 1,
+        "worker_slots": {"cpu": {"total": 2, "free": 1}},
+        "estimated_wait_seconds": None,
+    }
+    assert reply.headers["Cache-Control"] == "no-store"
+
+
+async def test_without_a_catalogue_nothing_is_accepted(api: Api) -> None:
+    api.kinds.catalog = None
+
+    assert (await api.get("/v1/status")).json["accepting"] is False
+
+
+async def test_a_parameter_is_refused(api: Api) -> None:
+    (await api.get("/v1/status?a=1")).problem(400, "unknown_parameter")
+    (await api.get("/v1/handlers?a=1")).problem(400, "unknown_parameter")
+
+
+async def test_alive(api: Api) -> None:
+    reply = await api.get("/livez", Authorization="Bearer x")
+
+    assert (reply.status, reply.body) == (200, b'{"status":"ok"}')
+    assert reply.headers["Cache-Control"] == "no-store"
+
+
+async def test_ready(api: Api) -> None:
+    api.checks = {"database": Check("ok", latency_ms=0.5)}
+
+    reply = await api.get("/readyz", Authorization="Bearer x")
+
+    assert (reply.status, reply.headers["Cache-Control"]) == (200, "no-store")
+    assert reply.json == {
+        "status": "ok",
+        "checks": {"database": {"status": "ok", "latency_ms": 0.5}},
+    }
+
+
+async def test_one_failed_check_is_not_ready(api: Api) -> None:
+    api.checks = {"database": Check("ok"), "draining": Check("unavailable", detail="stopping")}
+
+    reply = await api.get("/readyz")
+
+    assert (reply.status, reply.json["status"]) == (503, "unavailable")
+    assert reply.json["checks"]["draining"] == {"status": "unavailable", "detail": "stopping"}

@@ -1,0 +1,180 @@
+"""`GET /v1/jobs/{id}`: versions, the long poll, and jobs that are not there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobd.domain.jobs import Progress, Result, Update
+from jobd.engine.commands import Submission
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Api
+
+
+async def test_a_job_is_read(api: Api) -> None:
+    url = (await api.submit()).headers["Location"]
+
+    reply = await api.get(url)
+
+    assert (reply.status, reply.job.poll_url) == (200, url)
+    assert reply.headers["Content-Type"] == "application/json"
+    assert reply.headers["Cache-Control"] == "private, no-cache"
+    assert reply.headers["Vary"] == "Authorization, Prefer"
+    assert reply.headers["Retry-After"] == "1"
+
+
+async def test_a_finished_job_is_not_asked_for_again(api: Api) -> None:
+    result = Result("application/json", 2, "00" * 32, body=b"42")
+
+    reply = await api.get(await api.ended(result=result))
+
+    assert (reply.job.done, reply.job.result_url) == (True, f"{reply.job.poll_url}/result")
+    assert bytes(reply.job.result) == b"42"
+    assert "Retry-After" not in reply.headers
+
+
+async def test_a_known_version_is_not_sent_again(api: Api) -> None:
+    submitted = await api.submit()
+
+    reply = await api.get(submitted.headers["Location"], If_None_Match=submitted.headers["ETag"])
+
+    assert (reply.status, reply.body) == (304, b"")
+    assert reply.headers["ETag"] == submitted.headers["ETag"]
+    assert reply.headers["Cache-Control"] == "private, no-cache"
+    assert reply.headers["Vary"] == "Authorization, Prefer"
+    assert reply.headers["Retry-After"] == "1"
+    assert "Date" in reply.headers
+
+
+async def test_each_change_makes_a_new_version(api: Api) -> None:
+    submitted = await api.submit()
+    url, seen = submitted.headers["Location"], [submitted.headers["ETag"]]
+
+    claim = await api.claim()
+    seen.append((await api.get(url)).headers["ETag"])
+    await api.writer.progress(Update(claim.seq, claim.token, Progress(pct=5.0)))
+    seen.append((await api.get(url)).headers["ETag"])
+    await api.end(claim)
+    seen.append((await api.get(url)).headers["ETag"])
+
+    assert len(set(seen)) == 4
+
+
+async def test_a_long_poll_answers_at_the_next_change(api: Api) -> None:
+    submitted = await api.submit()
+    asking = asyncio.create_task(
+        api.get(
+            submitted.headers["Location"],
+            If_None_Match=submitted.headers["ETag"],
+            Prefer="wait=50",
+        )
+    )
+    await api.next_watch()
+    await api.claim()
+
+    reply = await asking
+
+    assert (reply.status, reply.job.status) == (200, "processing")
+    assert reply.headers["Preference-Applied"] == "wait=50"
+
+
+async def test_a_long_poll_answers_at_progress(api: Api) -> None:
+    url = (await api.submit()).headers["Location"]
+    claim = await api.claim()
+    asking = asyncio.create_task(api.get(url, Prefer="wait=50"))
+    await api.next_watch()
+    await api.writer.progress(Update(claim.seq, claim.token, Progress(pct=5.0, step="read")))
+
+    job = (await asking).job
+
+    assert (job.progress_pct, job.step) == (5.0, "read")
+
+
+async def test_a_long_poll_with_an_old_version_answers_at_once(api: Api) -> None:
+    submitted = await api.submit()
+    await api.claim()
+
+    reply = await api.get(
+        submitted.headers["Location"], If_None_Match=submitted.headers["ETag"], Prefer="wait=50"
+    )
+
+    assert (reply.status, reply.job.status) == (200, "processing")
+
+
+@pytest.mark.parametrize("prefer", ["wait=50; until=done", "wait=50, until=done"])
+async def test_a_long_poll_for_the_end(api: Api, prefer: str) -> None:
+    url = (await api.submit()).headers["Location"]
+    asking = asyncio.create_task(api.get(url, Prefer=prefer))
+    await api.next_watch()
+    await api.end(await api.claim())
+
+    assert (await asking).job.status == "completed"
+
+
+async def test_a_long_poll_of_a_finished_job_answers_at_once(api: Api) -> None:
+    url = await api.ended()
+    etag = (await api.get(url)).headers["ETag"]
+
+    assert (await api.get(url, Prefer="wait=50")).status == 200
+    assert (await api.get(url, Prefer="wait=50", If_None_Match=etag)).status == 304
+
+
+async def test_a_drain_ends_a_long_poll(api: Api) -> None:
+    submitted = await api.submit()
+    url, etag = submitted.headers["Location"], submitted.headers["ETag"]
+    waits = [
+        asyncio.create_task(api.get(url, Prefer="wait=50", If_None_Match=etag)),
+        asyncio.create_task(api.get(url, Prefer="wait=50; until=done")),
+    ]
+    await api.next_watch()
+    await api.next_watch()
+
+    api.draining.set()
+
+    assert [reply.status for reply in await asyncio.gather(*waits)] == [304, 200]
+
+
+@pytest.mark.parametrize("job_id", ["job_", "job_" + "0" * 31, "x", "job_" + "g" * 32, "%00"])
+async def test_what_is_no_id_is_no_job(api: Api, job_id: str) -> None:
+    (await api.get(f"/v1/jobs/{job_id}")).problem(404, "job_not_found")
+
+
+async def test_a_job_that_never_was(api: Api) -> None:
+    recent = f"job_{api.clock.ms:012x}70008000000000000000"
+
+    (await api.get(f"/v1/jobs/{recent}")).problem(404, "job_not_found")
+
+
+async def test_a_job_older_than_the_retention_is_gone(api: Api) -> None:
+    old = f"job_{api.clock.ms - 604_800_001:012x}70008000000000000000"
+
+    (await api.get(f"/v1/jobs/{old}")).problem(410, "job_expired")
+
+
+async def test_a_job_past_its_own_retention_is_gone(api: Api) -> None:
+    url = await api.ended()
+    api.clock.ms += 604_800_000
+
+    for path in (url, f"{url}/result", f"{url}/artifacts", f"{url}/artifacts/a"):
+        (await api.get(path)).problem(410, "job_expired")
+    (await api.ask("POST", f"{url}/cancel")).problem(410, "job_expired")
+
+
+async def test_another_principals_job_is_no_job(api: Api) -> None:
+    accepted = await api.commands.submit(Submission("somebody", "test.any", {}))
+    url = f"/v1/jobs/{accepted.job.job_id}"
+
+    for path in (url, f"{url}/result", f"{url}/artifacts", f"{url}/artifacts/a"):
+        (await api.get(path)).problem(404, "job_not_found")
+    (await api.ask("POST", f"{url}/cancel")).problem(404, "job_not_found")
+    assert (await api.get("/v1/jobs")).json["jobs"] == []
+
+
+async def test_a_parameter_is_refused(api: Api) -> None:
+    url = (await api.submit()).headers["Location"]
+
+    for path in (url, f"{url}/result", f"{url}/artifacts", f"{url}/artifacts/a"):
+        (await api.get(f"{path}?a=1")).problem(400, "unknown_parameter")

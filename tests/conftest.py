@@ -1,0 +1,22 @@
+"""What every test shares: the `needs` marker."""
+
+import os
+import shutil
+
+import pytest
+
+
+def missing(need: str) -> bool:
+    """Whether the machine lacks a program, or (for `root`) the privilege."""
+    return os.geteuid() != 0 if need == "root" else shutil.which(need) is None
+
+
+@pytest.hookimpl
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose program or privilege is absent; in CI that is a failure."""
+    for mark in item.iter_markers("needs"):
+        for need in mark.args:
+            if missing(need):
+                if os.environ.get("JOBD_TEST_REQUIRE_ALL") == "1":
+                    pytest.fail(f"needs {need}, which CI must have")
+                pytest.skip(f"needs {need}")

@@ -1,0 +1,1 @@
+"""Handlers that cannot be loaded, each for another reason."""

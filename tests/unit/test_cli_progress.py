@@ -1,0 +1,59 @@
+"""The bar: what its line says, and that it is painted only on a terminal."""
+
+import io
+import os
+import termios
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from jobd.cli.progress import Bar, line
+from jobd.wire.jobs import JobDetail
+
+MakeJob = Callable[..., JobDetail]
+
+
+def test_the_line_says_how_far_where_and_since_when(job_detail: MakeJob) -> None:
+    job = job_detail(
+        status="processing", progress_pct=50.0, step="load", step_index=1, step_count=2, message="m"
+    )
+
+    expected = "[############------------]  50 %  1:05  load (1/2)  m"
+    assert line(job, elapsed_s=65.9) == expected
+
+
+def test_the_line_of_a_waiting_job_says_its_status(job_detail: MakeJob) -> None:
+    expected = "2 of 3  [------------------------]   0 %  0:00  retrying"
+    assert line(job_detail(status="retrying"), elapsed_s=0, head="2 of 3") == expected
+
+
+def test_nothing_is_painted_off_a_terminal(job_detail: MakeJob) -> None:
+    stream = io.StringIO()
+
+    with Bar(stream) as bar:
+        bar.paint(job_detail())
+
+    assert stream.getvalue() == ""
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """The two ends of a terminal that is 40 columns wide."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 40))
+    yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_one_line_is_repainted_and_cut_to_the_terminal(
+    terminal: tuple[int, int], job_detail: MakeJob
+) -> None:
+    ours, theirs = terminal
+    with open(theirs, "w", closefd=False) as stream, Bar(stream) as bar:
+        bar.paint(job_detail(status="processing", message="x" * 100))
+        bar.paint(job_detail(status="completed", progress_pct=100.0, done=True))
+
+    first, second = os.read(ours, 4096).decode().split("\r")[1:3]
+    assert len(first.removesuffix("\x1b[K")) == 39
+    assert second == "[########################] 100 %  0:00  "[:39] + "\x1b[K"

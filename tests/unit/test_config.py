@@ -1,0 +1,85 @@
+"""Settings: where a value comes from, what is refused, and that the shipped file is the truth."""
+
+from pathlib import Path
+
+import pytest
+
+from jobd import config, resources
+
+
+def load(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> config.Config:
+    path = tmp_path / "jobd.toml"
+    path.write_text(text)
+    return config.load(path, environ or {}, {})
+
+
+def test_flags_win_over_environment_over_file_over_default(tmp_path: Path) -> None:
+    path = tmp_path / "jobd.toml"
+    path.write_text("[pool]\ncpu_workers = 2\nio_workers = 2\nio_concurrency = 2\n")
+    environ = {"JOBD_POOL_CPU_WORKERS": "3", "JOBD_POOL_IO_WORKERS": "3"}
+
+    pool = config.load(path, environ, {"pool.cpu_workers": "4"}).pool
+
+    assert (pool.cpu_workers, pool.io_workers, pool.io_concurrency) == (4, 3, 2)
+    assert pool.kill_grace_s == config.PoolSection().kill_grace_s
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[pol]\n", "unknown section [pol]; did you mean pool?"),
+        ("[pool]\ncpu_worker = 1\n", "pool.cpu_worker; did you mean cpu_workers?"),
+        ("[pool]\ncpu_workers = 'x'\n", "pool.cpu_workers: Expected `int`, got `str`"),
+        ("[pool]\ncpu_workers = -1\n", "pool.cpu_workers: Expected `int` >= 0"),
+        ("pool = 1\n", "pool must be a section"),
+        ("[jobs]\ntimeout_s = 9e9\n", "jobs.timeout_s is greater than jobs.max_timeout_s"),
+        ("[server]\nsocket_mode = '777'\n", "server.socket_mode"),
+        ("x =\n", "Invalid value"),
+    ],
+)
+def test_a_bad_setting_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        load(tmp_path, text)
+
+    assert message in str(caught.value)
+
+
+def test_a_named_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match="there is no such file"):
+        config.load(tmp_path / "none.toml", {}, {})
+
+
+def test_a_socket_path_that_no_kernel_takes_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match="107"):
+        load(tmp_path, f"[server]\nsocket = '/{'x' * 107}'\n")
+
+
+def test_the_short_environment_names_say_where(tmp_path: Path) -> None:
+    environ = {"JOBD_STATE_DIR": "/s", "JOBD_SOCKET": "/k"}
+
+    server = load(tmp_path, "[server]\nsocket = '/other'\n", environ).server
+
+    assert (server.state_dir, server.socket) == ("/s", "/k")
+
+
+@pytest.mark.parametrize("text", ["/a:/b", '["/a", "/b"]'])
+def test_a_list_may_be_given_like_path_or_as_json(tmp_path: Path, text: str) -> None:
+    files = load(tmp_path, "", {"JOBD_FILES_ALLOW_PATHS": text}).files
+
+    assert files.allow_paths == ("/a", "/b")
+
+
+def test_the_shipped_file_documents_every_setting_with_its_default() -> None:
+    shipped = resources.path("config/jobd.toml")
+
+    assert shipped.read_text() == config.document()
+
+
+def test_the_shipped_file_is_valid_when_every_line_is_uncommented(tmp_path: Path) -> None:
+    lines = config.document().splitlines()
+    text = "\n".join(line.removeprefix("# ") if " = " in line else line for line in lines)
+
+    loaded = load(tmp_path, text)
+
+    assert loaded.pool == config.PoolSection()
+    assert loaded.files.allow_paths == ()
