@@ -47,8 +47,11 @@ async def read_json(request: web.Request, *, limit_bytes: int, timeout_s: float)
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun
     try:
-        if request.content.is_eof():
-            return await request.read()
+        if request.content.is_eof():  # it is here: neither a timer nor a task switch is needed
+            body = request.content.read_nowait()
+            if len(body) > limit_bytes:
+                raise _too_large(limit_bytes)
+            return body
         async with asyncio.timeout(timeout_s):
             return await request.read()
     except TimeoutError:

@@ -4,6 +4,7 @@ Preferences that are unknown or make no sense are ignored, never an error (RFC 7
 Idempotency-Key that makes no sense is refused, as it was meant to protect.
 """
 
+import functools
 import re
 
 import msgspec
@@ -48,10 +49,14 @@ def preferences(headers: CIMultiDictProxy[str], *, max_wait_s: int) -> Preferenc
 
     `until=done` is taken as a parameter of `wait` and as a preference of its own.
     """
-    if "Prefer" not in headers:
-        return _NONE
+    values = headers.getall("Prefer", ())
+    return _parsed(",".join(values), max_wait_s) if values else _NONE
+
+
+@functools.lru_cache(maxsize=128)
+def _parsed(value: str, max_wait_s: int) -> Preferences:
     found: dict[str, str] = {}
-    for element in _ELEMENT.findall(",".join(headers.getall("Prefer"))):
+    for element in _ELEMENT.findall(value):
         for part in _PART.findall(element):
             pair = _PAIR.fullmatch(part)
             if pair is not None:
