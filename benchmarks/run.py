@@ -85,7 +85,7 @@ def ask(
 
 def wait_for_kinds(path: str) -> None:
     """Wait until the catalogue is there: each refusal is answered after it has been tried."""
-    while not json.loads(ask(path, "GET", "/v1/handlers")[2])["handlers"]:
+    while not json.loads(ask(path, "GET", "/v1/handlers")[2]).get("handlers"):
         pass
 
 

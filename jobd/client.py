@@ -97,8 +97,11 @@ class Answer(msgspec.Struct, Generic[T], frozen=True):
 class Download:
     """A result or an artifact on its way; `chunks` gives its bytes."""
 
-    def __init__(self, response: http.client.HTTPResponse) -> None:
+    def __init__(
+        self, response: http.client.HTTPResponse, broken: Callable[[Exception], ClientError]
+    ) -> None:
         self._response = response
+        self._broken = broken
         length = response.headers["Content-Length"]
         self.size_bytes = None if length is None else int(length)
         self.media_type = response.headers.get_content_type()
@@ -106,7 +109,7 @@ class Download:
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they arrive. BadAnswer at the end if they are not what was sent."""
         digest, received = hashlib.sha256(), 0
-        while chunk := self._response.read(_CHUNK_BYTES):
+        while chunk := self._read():
             digest.update(chunk)
             received += len(chunk)
             yield chunk
@@ -115,6 +118,12 @@ class Download:
         stated = self._response.headers["Repr-Digest"]
         if stated and stated != f"sha-256=:{base64.b64encode(digest.digest()).decode()}:":
             raise BadAnswer("the download does not have the digest that the daemon stated")
+
+    def _read(self) -> bytes:
+        try:
+            return self._response.read(_CHUNK_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(error) from error
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -237,9 +246,7 @@ class Client:
             path = f"{_path(job_id)}/artifacts/{quote(artifact, safe='')}"
         response = self._patiently(lambda: self._open("GET", path, {}, None))
         try:
-            yield Download(response)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._broken(error) from error
+            yield Download(response, self._broken)
         finally:
             if not response.isclosed():
                 self.close()

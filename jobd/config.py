@@ -107,6 +107,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     artifact_bytes: Annotated[
         _Bytes, Meta(description="One artifact; more fails the job: result_too_large.")
     ] = 10737418240
+    log_bytes: Annotated[
+        _Bytes, Meta(description="The start of an attempt's log; of the rest its last part.")
+    ] = 1048576
+    upload_bytes: Annotated[_Bytes, Meta(description="One upload; more is 413.")] = 10737418240
+    streams_per_principal: Annotated[
+        int, Meta(ge=1, description="Event and log streams open at a time; more is 429.")
+    ] = 20
     sync_wait_ms: Annotated[
         int, Meta(ge=0, le=1000, description="A submit waits this long when a slot is idle.")
     ] = 50
@@ -134,6 +141,25 @@ class Files(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[webhooks]: where callbacks may go, and how often they are tried."""
+
+    allow_http: Annotated[bool, Meta(description="Whether `http:` is taken besides `https:`.")] = (
+        False
+    )
+    allow_private: Annotated[
+        tuple[str, ...], Meta(description="Networks (CIDR) that are not global and may be called.")
+    ] = ()
+    allow_unix: Annotated[
+        tuple[str, ...], Meta(description="Paths of sockets that `unix:` callbacks may name.")
+    ] = ()
+    timeout_s: Annotated[float, Meta(gt=0, description="Limit of one attempt.")] = 20.0
+    schedule_s: Annotated[
+        tuple[Annotated[float, Meta(gt=0)], ...],
+        Meta(description="The waits between attempts; after the last one it is a dead letter."),
+    ] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+
+
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[log]: the daemon's own log, on stderr."""
 
@@ -155,6 +181,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     retention: Retention = Retention()
     files: Files = Files()
+    webhooks: Webhooks = Webhooks()
     log: Log = Log()
 
 

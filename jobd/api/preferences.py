@@ -20,9 +20,9 @@ _PAIR = re.compile(rf"\s*({_WORD})\s*(?:=\s*({_WORD}|{_QUOTED})?\s*)?")
 _SECONDS = re.compile(r"[0-9]{1,4000}")  # int() refuses more than 4300 digits
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 _IDEMPOTENCY_KEY = re.compile(r'"([ -!#-~]{1,255})"|([!#-~]{1,255})')
-_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)
+_TRACE = r"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+# a version to come may have more fields behind these four
+_TRACEPARENT = re.compile(rf"(00{_TRACE})|((?!00|ff)[0-9a-f]{{2}}{_TRACE})(?:-.*)?")
 
 
 class Preferences(msgspec.Struct, frozen=True):
@@ -99,5 +99,5 @@ def idempotency_key(headers: CIMultiDictProxy[str]) -> str | None:
 
 def traceparent(headers: CIMultiDictProxy[str]) -> str | None:
     """Return the caller's trace context; None, as if it were absent, when it is not valid."""
-    value = headers.get("traceparent")
-    return value if value is not None and _TRACEPARENT.fullmatch(value) else None
+    match = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    return None if match is None else match[1] or match[2]

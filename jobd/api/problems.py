@@ -48,6 +48,7 @@ PROBLEMS: Mapping[str, Kind] = {
     "unsupported_media_type": Kind(415, "The body must be plain JSON"),
     "validation_error": Kind(422, "The request breaks a rule"),
     "unknown_kind": Kind(422, "No installed plugin handles this kind"),
+    "callback_url_forbidden": Kind(422, "The callback URL is not allowed"),
     "idempotency_key_reused": Kind(422, "The Idempotency-Key was used for another request"),
     "internal_error": Kind(500, "jobd failed"),
     "queue_full": Kind(503, "The queue is full"),

@@ -50,6 +50,7 @@ def demo(environ: Environ, *, files: tuple[Path, ...], keep: bool) -> int:
     if not sources:
         raise click.UsageError("nothing installed has a RECORD file; name a CSV file")
     with _terminable(), _folder(keep=keep) as folder:
+        say(f"jobd demo: a daemon of its own in {folder}")
         database = folder / "demo.db"
         daemon = ScratchDaemon(folder, [source.path.parent for source in sources], environ)
         with daemon, Client(daemon.socket) as client:

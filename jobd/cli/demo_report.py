@@ -18,6 +18,7 @@ import msgspec
 
 from jobd.cli.demo_sources import Source
 from jobd.cli.errors import say
+from jobd.cli.jobview import status_text
 from jobd.cli.output import Column, duration, plain, print_table
 from jobd.client import Client
 from jobd.wire.jobs import JobDetail
@@ -25,6 +26,7 @@ from jobd.wire.jobs import JobDetail
 _SHOWN_FILES = 10
 _SHOWN_REJECTS = 5
 _LONGEST_REJECT = 110
+_LONGEST_PAGE = 1000
 
 
 class ImportResult(msgspec.Struct, frozen=True):
@@ -32,7 +34,7 @@ class ImportResult(msgspec.Struct, frozen=True):
 
     rows_imported: int
     rows_rejected: int
-    bytes_read: int
+    bytes_total: int
     rejects: str | None = None
     """The artifact that holds the rejected rows."""
 
@@ -62,10 +64,10 @@ class Figure(NamedTuple):
 
 _FILES: tuple[Column[Done], ...] = (
     Column("FILE", lambda done: done.source.name),
-    Column("STATUS", lambda done: f"{done.job.status}{' (partial)' * done.job.partial}"),
+    Column("STATUS", lambda done: status_text(done.job)),
     Column("IMPORTED", lambda done: f"{done.result.rows_imported:,}", right=True),
     Column("REJECTED", lambda done: f"{done.result.rows_rejected:,}", right=True),
-    Column("BYTES", lambda done: f"{done.result.bytes_read:,}", right=True),
+    Column("BYTES", lambda done: f"{done.result.bytes_total:,}", right=True),
     Column("TOOK", lambda done: duration(done.job.started_at, done.job.completed_at), right=True),
     Column("READ FROM", lambda done: f"GET {done.job.poll_url}"),
 )
@@ -85,14 +87,16 @@ def print_report(client: Client, imports: list[Import], database: Path, *, kept:
         if job.status == "completed"
     ]
     done.sort(key=lambda each: -each.result.rows_imported)
-    if done:
-        _print_files(done)
-        print_table(_FIGURES, list(_figures(client, done, database)))
-        click.echo()
-        _print_rejects(client, done)
-        _print_commands(done[0].source, database.parent, kept=kept)
+    if not done:
+        return False
+    counts = _counts(done, database)
+    _print_files(done)
+    print_table(_FIGURES, list(_figures(client, done, counts, database)))
+    click.echo()
+    _print_rejects(client, done)
+    _print_commands(done[0].source, database.parent, kept=kept)
     imported = sum(each.result.rows_imported for each in done)
-    counted = sum(_counts(done, database).values())
+    counted = sum(counts.values())
     if counted != imported:
         say(f"jobd: {imported} rows were imported, but {counted} are there")
     return len(done) == len(imports) and counted == imported
@@ -105,19 +109,21 @@ def _print_files(done: list[Done]) -> None:
     click.echo()
 
 
-def _figures(client: Client, done: list[Done], database: Path) -> Iterator[Figure]:
+def _figures(
+    client: Client, done: list[Done], counts: dict[str, int], database: Path
+) -> Iterator[Figure]:
     results = ".result of all GET /v1/jobs/{id}"
-    path = "/v1/jobs?status=completed"
-    completed = client.list(statuses=["completed"], page_size=1000).value.jobs
+    path = f"/v1/jobs?status=completed&page_size={_LONGEST_PAGE}"
+    completed = client.list(statuses=["completed"], page_size=_LONGEST_PAGE).value.jobs
     yield Figure("jobs completed", f"{len(completed):,}", f"GET {path}")
     imported = sum(each.result.rows_imported for each in done)
     yield Figure("rows imported", f"{imported:,}", f"sum of rows_imported in {results}")
-    for table, count in _counts(done, database).items():
+    for table, count in counts.items():
         yield Figure(f"rows in table {table}", f"{count:,}", f"select count(*) in {database}")
     rejected = sum(each.result.rows_rejected for each in done)
     yield Figure("rows rejected", f"{rejected:,}", f"sum of rows_rejected in {results}")
-    bytes_read = sum(each.result.bytes_read for each in done)
-    yield Figure("bytes read", f"{bytes_read:,}", f"sum of bytes_read in {results}")
+    bytes_total = sum(each.result.bytes_total for each in done)
+    yield Figure("bytes", f"{bytes_total:,}", f"sum of bytes_total in {results}")
     first = min(job.started_at for job in completed if job.started_at)
     last = max(job.completed_at for job in completed if job.completed_at)
     yield Figure("from first to last", duration(first, last), f"started_at, completed_at in {path}")
@@ -145,7 +151,7 @@ def _print_rejects(client: Client, done: list[Done]) -> None:
     url = f"{most.job.artifacts_url}/{most.result.rejects}"
     click.echo(f"Rejected rows of {plain(most.source.name)}, from GET {url}:")
     with client.result(most.job.job_id, artifact=most.result.rejects) as download:
-        text = b"".join(download.chunks()).decode(errors="replace")
+        text = next(download.chunks(), b"").decode(errors="replace")
     for line in itertools.islice(text.splitlines(), _SHOWN_REJECTS):
         click.echo(f"  {plain(line)[:_LONGEST_REJECT]}")
     click.echo()

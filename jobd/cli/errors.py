@@ -3,6 +3,8 @@
 Not here: the exit code (exits.py).
 """
 
+import shlex
+
 import click
 
 from jobd.cli.output import plain
@@ -23,11 +25,18 @@ def report(error: ClientError) -> None:
             _problem(error.problem)
         case _:
             say(f"jobd: {plain(str(error))}")
-    if isinstance(error, Unreachable) and not error.lost:
+    if isinstance(error.__cause__, PermissionError):
+        say("The socket is open to its owner, or its group; see [server] socket_mode.")
+    elif isinstance(error, Unreachable) and not error.lost:
         say("Is the daemon running? Start one with: jobd serve")
     if error.idempotency_key is not None:
-        say("The job may or may not have been accepted. To find out, or to make it so, repeat the")
-        say(f"command with: --idempotency-key {plain(error.idempotency_key)}")
+        outcome_unknown(error.idempotency_key)
+
+
+def outcome_unknown(idempotency_key: str) -> None:
+    """Say that a submission may have been accepted, and how to repeat it without a second job."""
+    say("The job may or may not have been accepted; repeat the command, for exactly one job, with")
+    say(f"  --idempotency-key {shlex.quote(idempotency_key)}")
 
 
 def _problem(problem: Problem) -> None:

@@ -21,9 +21,14 @@ _TICK_S = 1.0
 
 
 def follow(
-    client: Client, job: Answer[JobDetail], *, timeout_s: float | None, socket: str | None
+    client: Client,
+    job: Answer[JobDetail],
+    *,
+    timeout_s: float | None,
+    socket: str | None,
+    submitted: bool = False,
 ) -> Answer[JobDetail]:
-    """Wait until the job is done and return it as it then is.
+    """Wait until the job is done and return it as it then is; `submitted` first says its id.
 
     Ctrl-C and a timeout leave the job alone; they say how to go on, and exit.
     """
@@ -33,6 +38,8 @@ def follow(
     again = f" --socket {shlex.quote(socket)}" if socket else ""
     job_id = job.value.job_id
     try:
+        if submitted:
+            say(f"jobd: submitted {job_id}")
         with bar:
             for seen in client.watch(job, timeout_s=timeout_s, tick_s=tick_s, changes=bar.live):
                 job = seen

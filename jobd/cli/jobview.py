@@ -19,7 +19,8 @@ def _colour(job: Job) -> str | None:
     return "yellow" if job.partial else _COLOURS.get(job.status)
 
 
-def _status(job: Job) -> str:
+def status_text(job: Job) -> str:
+    """Return the status, and whether the result is partial."""
     return f"{job.status} (partial)" if job.partial else job.status
 
 
@@ -41,7 +42,7 @@ VIEW: View[Job] = View(
     columns=(
         Column("JOB", lambda job: job.job_id),
         Column("KIND", lambda job: job.kind),
-        Column("STATUS", _status, colour=_colour),
+        Column("STATUS", status_text, colour=_colour),
         Column("DONE", lambda job: f"{job.progress_pct:.0f} %"),
         Column("AGE", lambda job: age(job.created_at, now())),
         Column("NOTE", _note),
@@ -66,7 +67,7 @@ def fields(job: JobDetail) -> Iterator[tuple[str, str]]:
     yield "job", job.job_id
     yield "kind", job.kind
     yield "queue", f"{job.queue}, priority {job.priority}"
-    yield "status", _status(job) + (", cancel requested" if job.cancel_requested else "")
+    yield "status", status_text(job) + (", cancel requested" if job.cancel_requested else "")
     yield "waiting for", job.waiting_for or ""
     yield "progress", f"{job.progress_pct:.0f} %"
     yield "step", job.step or ""

@@ -1,6 +1,7 @@
 """`jobd submit`: from a command line to a job."""
 
 import re
+import secrets
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import click
 import msgspec
 
 from jobd.cli import jobview
-from jobd.cli.errors import say
+from jobd.cli.errors import outcome_unknown
 from jobd.cli.follow import follow, hand_over
 from jobd.cli.options import (
     Environ,
@@ -130,12 +131,16 @@ def submit(  # noqa: PLR0913 - one parameter per option
     with connect(environ, socket) as client:
         # without Prefer the daemon waits 50 ms: a job that short needs no second request
         prefer = None if wait_for_it else "respond-async"
-        job = client.submit(request, idempotency_key=idempotency_key, prefer=prefer)
+        key = idempotency_key or secrets.token_hex(16)
+        try:
+            job = client.submit(request, idempotency_key=key, prefer=prefer)
+        except KeyboardInterrupt:
+            outcome_unknown(key)
+            raise
         if not wait_for_it:
             jobview.VIEW.print_one(job.value, job.body, output or "name")
             return
-        say(f"jobd: submitted {job.value.job_id}")
-        job = follow(client, job, timeout_s=wait_timeout_s, socket=socket)
+        job = follow(client, job, timeout_s=wait_timeout_s, socket=socket, submitted=True)
         hand_over(client, job, output=output, save_as=save_as)
 
 

@@ -57,6 +57,12 @@ class NewJob(msgspec.Struct, frozen=True):
     metadata: dict[str, str] = {}
     traceparent: str | None = None
     start_before_ms: int | None = None
+    callback_url: str | None = None
+    callback_events: tuple[str, ...] = ()
+    """Types of the events that are sent to `callback_url`."""
+    files: tuple[str, ...] = ()
+    """Ids of the uploads that `args` names."""
+    retry_of: str | None = None
     idempotency: IdempotencyKey | None = None
 
 
@@ -159,6 +165,18 @@ class Inputs(msgspec.Struct, frozen=True):
     args: bytes
     metadata: dict[str, str]
     traceparent: str | None
+    callback_url: str | None = None
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """A principal's claim to a file it has sent; the same content is kept once."""
+
+    file_id: str
+    principal: str
+    size_bytes: int
+    sha256: str
+    created_at_ms: int
+    expires_at_ms: int
 
 
 class Job(msgspec.Struct, frozen=True):

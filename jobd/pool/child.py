@@ -11,7 +11,7 @@ import sys
 from jobd.pool.child_channel import Channel
 from jobd.pool.child_setup import settle_in
 from jobd.pool.marker import Marker
-from jobd.pool.protocol import Hello
+from jobd.pool.protocol import Down, Hello
 
 
 def main(arguments: list[str]) -> None:
@@ -19,7 +19,9 @@ def main(arguments: list[str]) -> None:
     daemon_pid, stream, jobs, marker = map(int, arguments)
     settle_in(daemon_pid)
     channel = Channel(socket.socket(fileno=stream))
-    (hello,) = channel.wait()
+    greeting: list[Down] = []
+    channel.wait(greeting.append, lambda: bool(greeting))
+    (hello,) = greeting
     if not isinstance(hello, Hello):
         raise TypeError(f"expected a Hello, got {hello!r}")
     logging.basicConfig(level=hello.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")

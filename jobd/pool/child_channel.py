@@ -1,12 +1,13 @@
 """The worker's end of the stream to the daemon.
 
-Invariant: frames leave whole, whichever thread sends them. Not here: what they mean
-(child_cpu.py, child_io.py).
+Invariants: frames leave whole, whichever thread sends them; what arrives is heard before
+another thread can wait for it. Not here: what frames mean (child_cpu.py, child_io.py).
 """
 
 import os
 import socket
 import threading
+from collections.abc import Callable
 
 import msgspec
 
@@ -14,6 +15,8 @@ from jobd.pool.child_setup import ORPHANED
 from jobd.pool.protocol import Down, FrameReader, Up, encode
 
 _CHUNK_BYTES = 64 * 1024
+Hear = Callable[[Down], None]
+
 _DECODER: msgspec.msgpack.Decoder[Down] = msgspec.msgpack.Decoder(Down)
 
 
@@ -36,24 +39,23 @@ class Channel:
         with self.lock:
             self._stream.sendall(data)
 
-    def poll(self) -> list[Down]:
-        """Return the frames that are there."""
+    def poll(self, hear: Hear) -> None:
+        """Hear the frames that are there."""
         with self.lock:
-            return self._received(socket.MSG_DONTWAIT)
+            self._receive(hear, socket.MSG_DONTWAIT)
 
-    def wait(self) -> list[Down]:
-        """Return the frames that are there, waiting for the first."""
+    def wait(self, hear: Hear, until: Callable[[], bool]) -> None:
+        """Hear frames until they have made a condition true."""
         with self.lock:
-            frames: list[Down] = []
-            while not frames:
-                frames = self._received(0)
-            return frames
+            while not until():
+                self._receive(hear, 0)
 
-    def _received(self, flags: int) -> list[Down]:
+    def _receive(self, hear: Hear, flags: int) -> None:
         try:
             data = self._stream.recv(_CHUNK_BYTES, flags)
         except BlockingIOError:
-            return []
+            return
         if not data:
             os._exit(ORPHANED)
-        return [_DECODER.decode(body) for body in self._reader.feed(data)]
+        for body in self._reader.feed(data):
+            hear(_DECODER.decode(body))

@@ -54,15 +54,14 @@ class CpuLink:
     def cancelled(self) -> bool:
         """Whether a Cancel for this attempt has come."""
         if not self._cancelled:
-            self._hear(self._channel.poll())
+            self._channel.poll(self._hear)
         return self._cancelled
 
     def checkpoint(self, data: bytes) -> None:
         """Return once it is durable; Cancelled if it never will be."""
         number = next(self._numbers)
         self._channel.send(Checkpoint(self._token, number, data))
-        while number not in self._answers:
-            self._hear(self._channel.wait())
+        self._channel.wait(self._hear, lambda: number in self._answers)
         if self._answers.pop(number):
             self._cancelled = True
             raise Cancelled
@@ -98,15 +97,14 @@ class CpuLink:
             self._interrupted = False
             self.terminate()
 
-    def _hear(self, frames: list[Down]) -> None:
-        for frame in frames:
-            match frame:
-                case Cancel(token=self._token):
-                    self._cancelled = True
-                case Checkpointed(token=self._token):
-                    self._answers[frame.number] = frame.lost
-                case _:  # about an attempt that is over
-                    pass
+    def _hear(self, frame: Down) -> None:
+        match frame:
+            case Cancel(token=self._token):
+                self._cancelled = True
+            case Checkpointed(token=self._token):
+                self._answers[frame.number] = frame.lost
+            case _:  # about an attempt that is over
+                pass
 
 
 class CpuLane:

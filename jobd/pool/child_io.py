@@ -21,6 +21,7 @@ from jobd.pool.protocol import (
     Cancel,
     Checkpoint,
     Checkpointed,
+    Down,
     Finished,
     Hello,
     Job,
@@ -134,7 +135,7 @@ class IoLane:
         loop.set_task_factory(self._task)
         self._over = asyncio.Event()
         loop.add_reader(self._jobs.fileno(), self._take)
-        loop.add_reader(self._channel.fileno(), self._hear)
+        loop.add_reader(self._channel.fileno(), self._channel.poll, self._hear)
         self._channel.send(Ready())
         await self._over.wait()
 
@@ -189,17 +190,16 @@ class IoLane:
         report(self._channel, unbegun if task.cancelled() else task.result())
         self._leave_if_done()
 
-    def _hear(self) -> None:
-        for frame in self._channel.poll():
-            match frame:
-                case Cancel() if found := self._running.get(frame.token):
-                    task, link = found
-                    link.cancel()
-                    task.cancel()
-                case Checkpointed() if found := self._running.get(frame.token):
-                    found[1].answered(frame)
-                case _:  # about an attempt that is over
-                    pass
+    def _hear(self, frame: Down) -> None:
+        match frame:
+            case Cancel() if found := self._running.get(frame.token):
+                task, link = found
+                link.cancel()
+                task.cancel()
+            case Checkpointed() if found := self._running.get(frame.token):
+                found[1].answered(frame)
+            case _:  # about an attempt that is over
+                pass
 
     def _leave_if_done(self) -> None:
         if self._no_more and not self._running:

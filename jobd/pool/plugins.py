@@ -95,7 +95,7 @@ def spec(handler: Handler) -> HandlerSpec:
     try:
         schema = None if options.args is None else msgspec.json.schema(options.args)
     except Exception as exc:  # types can be wrong in many ways
-        raise Unavailable(f"its args have no JSON Schema: {shown(exc)}") from exc
+        raise Unavailable(f"Its args have no JSON Schema: {shown(exc)}") from exc
     return HandlerSpec(
         kind=claimant.kind,
         lane=handler.lane,

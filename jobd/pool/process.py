@@ -4,7 +4,8 @@ Invariants: the pid belongs to this object until it is collected, so nothing els
 for it (Popen only starts it: its own poll and kill would collect it, or report 0 for a
 segfault). Nothing here waits for the child: it may be stopped, or hold its GIL for hours.
 A child's end is told by its pidfd, never by the end of its stream, which a grandchild may
-hold open. Every frame that it sent is passed on before its death is.
+hold open. Every frame that it sent is passed on before its death is. It is collected last:
+until then nobody else can have its pid, by which its session is found and ended.
 
 Not here: what a child is asked to do (worker.py, catalog.py); its own side (child.py).
 """
@@ -64,7 +65,7 @@ class Owner(Protocol):
         """Take a frame of the child."""
 
     def died(self, how: Exit, /) -> None:
-        """Take note that the process is dead and collected; its tree may live on for a moment."""
+        """Take note that the process is dead; what it started may live on for a moment."""
 
 
 class Process:
@@ -86,8 +87,10 @@ class Process:
         self._reader = FrameReader()
         self._frames: deque[Up] = deque()
         self._deaf = False
+        self._collected = False
         self._unsent = bytearray()
-        self._exit: asyncio.Future[Exit] = self._loop.create_future()
+        self._dead = asyncio.Event()
+        self._how: Exit
         self.broken: str | None = None
         """What the child did against the protocol; it is killed for that."""
 
@@ -103,12 +106,12 @@ class Process:
         tree.expect(self.pid)
         self._stream.settimeout(0)
         self._loop.add_reader(self._stream.fileno(), self._receive)
-        self._loop.add_reader(self._pidfd, self._collect)
+        self._loop.add_reader(self._pidfd, self._die)
 
     @property
     def alive(self) -> bool:
-        """Whether it has not been collected yet."""
-        return not self._exit.done()
+        """Whether it is not known to be dead."""
+        return not self._dead.is_set()
 
     def send(self, frame: Down) -> None:
         """Send a frame, later if the child does not read; nothing if it is dead."""
@@ -128,15 +131,18 @@ class Process:
             signal.pidfd_send_signal(self._pidfd, number)
 
     def kill(self, broken: str | None = None) -> None:
-        """SIGKILL it; `broken` says what it did to deserve it."""
-        self.broken = self.broken or broken
-        self.signal(signal.SIGKILL)
+        """SIGKILL it, if it is not dead; `broken` says what it did to deserve it."""
+        if self.alive:
+            self.broken = self.broken or broken
+            self.signal(signal.SIGKILL)
 
     async def gone(self) -> Exit:
-        """Return how it ended, once it is collected and nothing that it started is left."""
-        how = await asyncio.shield(self._exit)
-        await tree.end(self.pid, self._mark)
-        return how
+        """Return how it ended, once nothing that it started is left and it is collected."""
+        await self._dead.wait()
+        if not self._collected:
+            await tree.end(self.pid, self._mark)
+            self._collect()
+        return self._how
 
     def _receive(self) -> bool:
         """Read once; True if there may be more."""
@@ -154,7 +160,7 @@ class Process:
             return False
         try:
             self._frames += [_DECODER.decode(body) for body in self._reader.feed(data)]
-        except (ValueError, msgspec.MsgspecError) as exc:
+        except (ValueError, RecursionError, msgspec.MsgspecError) as exc:
             self._stop_reading()
             self.kill(f"sent what is no frame ({exc})")
             return False
@@ -179,18 +185,25 @@ class Process:
         else:
             self._loop.remove_writer(self._stream.fileno())
 
-    def _collect(self) -> None:
+    def _die(self) -> None:
         self._loop.remove_reader(self._pidfd)
         self.read()
-        _, status, usage = os.wait4(self.pid, 0)
-        tree.collected(self.pid)
-        how = _exit(status, usage)
+        self._how = _exit(self._pidfd)
         self._loop.remove_reader(self._stream.fileno())
         self._loop.remove_writer(self._stream.fileno())
         self._stream.close()
-        self._exit.set_result(how)
+        self._dead.set()
+        self._owner.died(self._how)
+
+    def _collect(self) -> None:
+        _, _, usage = os.wait4(self.pid, 0)
+        self._collected = True
+        tree.collected(self.pid)
         os.close(self._pidfd)
-        self._owner.died(how)
+        # A child starts with its parent's peak: below that, nothing is known of its own.
+        own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if usage.ru_maxrss > own_peak:
+            self._how = msgspec.structs.replace(self._how, peak_rss_bytes=usage.ru_maxrss * 1024)
 
 
 def _start(command: Sequence[str], mark: str, fds: Sequence[int]) -> tuple[int, int]:
@@ -229,15 +242,15 @@ def _environment(own: Mapping[str, str], mark: str) -> dict[str, str]:
     return {**kept, tree.MARK: mark}
 
 
-def _exit(status: int, usage: resource.struct_rusage) -> Exit:
-    code = os.waitstatus_to_exitcode(status)
-    # A child starts with its parent's peak: below that, nothing is known of its own.
-    own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak = usage.ru_maxrss * 1024 if usage.ru_maxrss > own_peak else None
-    if code >= 0:
-        return Exit(code, None, peak)
+def _exit(pidfd: int) -> Exit:
+    """Return how a dead child ended, and leave it uncollected."""
+    how = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+    if how is None:
+        raise ChildProcessError("a dead child has a status")
+    if how.si_code == os.CLD_EXITED:
+        return Exit(how.si_status, None, None)
     try:
-        name = signal.Signals(-code).name
+        name = signal.Signals(how.si_status).name
     except ValueError:  # most real-time signals have none
-        name = f"signal {-code}"
-    return Exit(None, name, peak)
+        name = f"signal {how.si_status}"
+    return Exit(None, name, None)

@@ -23,6 +23,7 @@ MARK = "JOBD_WORKER"
 """Environment variable: `<database id>:<start number>:<worker>`."""
 
 _ZOMBIE = "Z"
+_INIT = 1
 _CLEAN_SCANS = 2
 """A scan is no snapshot: a process may be started behind it and its parent end before it."""
 
@@ -64,7 +65,15 @@ Belongs = Callable[[Sighting], bool]
 
 
 async def end(session: int, mark: str) -> None:
-    """SIGKILL all that belongs to a dead worker; return when none of it is left."""
+    """SIGKILL all that belongs to a dead worker; return when none of it is left.
+
+    Raises ValueError for a session that no worker can lead: 0 is that of every process
+    whose session is out of sight, the kernel's own among them.
+    """
+    if session <= _INIT or session == os.getsid(0):
+        raise ValueError(f"no worker leads session {session}")
+    if not mark:
+        raise ValueError("a worker has a mark")
 
     def belongs(process: Sighting) -> bool:
         return process.session == session or process.mark() == mark
@@ -77,6 +86,8 @@ async def end_predecessors(database_id: str, start_number: int) -> int:
 
     What is marked by this start, or for another database, is left alone.
     """
+    if not database_id:
+        raise ValueError("a database has an id")
 
     def belongs(process: Sighting) -> bool:
         database, _, rest = (process.mark() or "").partition(":")
@@ -137,9 +148,9 @@ def _killed(pid: int, pidfd: int, refused: set[int]) -> bool:
 
 
 def _pids() -> list[int]:
-    own = os.getpid()
+    spared = (_INIT, os.getpid())
     names = (entry.name for entry in Path("/proc").iterdir())
-    return [int(name) for name in names if name.isdecimal() and int(name) != own]
+    return [int(name) for name in names if name.isdecimal() and int(name) not in spared]
 
 
 async def _readable(pidfd: int) -> None:

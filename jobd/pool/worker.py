@@ -216,9 +216,11 @@ class Worker:
             attempt.stop_timer()
         self._called_back.update(self._handover.take_back())
         taken = [a for a in self.attempts if a.claim.token not in self._called_back]
-        if self.lane == "cpu" or len(taken) == 1:
+        if self._sacrificed:
+            self._culprits = []  # also if its reply came at the last moment
+        elif self.lane == "cpu" or len(taken) == 1:
             self._culprits = taken
-        elif not self._sacrificed:
+        else:
             running = self._marker.cell[0]
             self._culprits = [attempt for attempt in taken if attempt.number == running]
 

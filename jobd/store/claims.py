@@ -8,6 +8,7 @@ Not here: which slots are free (pool/supervisor.py), running the claims
 (engine/dispatcher.py).
 """
 
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
@@ -74,13 +75,14 @@ def claim(tx: Transaction, free: Mapping[Lane, int]) -> None:
 
 def _pick(tx: Transaction, lane: Lane, queues: Sequence[str], slots: int) -> list[_Picked]:
     """Go once round the queues. Either the slots are used up or some queue was found empty."""
+    share = math.ceil(slots / len(queues))
     picked: list[_Picked] = []
-    for turn, queue in enumerate(queues):
-        share = -(-(slots - len(picked)) // (len(queues) - turn))
-        if share == 0:
+    for queue in queues:
+        wanted = min(share, slots - len(picked))
+        if not wanted:
             break
-        rows = tx.rows(_SQL["pick"], lane=lane, queue=queue, share=share)
-        tx.ready.served(lane, queue, empty=len(rows) < share)
+        rows = tx.rows(_SQL["pick"], lane=lane, queue=queue, wanted=wanted)
+        tx.ready.served(lane, queue, empty=len(rows) < wanted)
         picked += [_Picked(queue, *row) for row in rows]
     return picked
 

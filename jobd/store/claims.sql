@@ -19,7 +19,7 @@ CROSS JOIN job_inputs ON job_inputs.seq = jobs.seq
 LEFT JOIN checkpoints ON checkpoints.seq = jobs.seq
 WHERE jobs.status = 'queued' AND jobs.lane = :lane AND jobs.queue = :queue
 ORDER BY jobs.priority, jobs.seq
-LIMIT :share;
+LIMIT :wanted;
 
 -- name: lease
 -- The only way to `processing`. By rowid; the status is looked at again, so that a job has

@@ -33,17 +33,30 @@ class Connection(aiosqlite.Connection):
     """An aiosqlite connection that can also run a function on its thread."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._refusal: sqlite3.Error | None = None
+
         def connector() -> sqlite3.Connection:
-            self._raw = connect()
+            try:
+                self._raw = connect()
+            except sqlite3.Error as error:
+                # of a connector that raises, aiosqlite does not wait for the thread to end
+                self._refusal = error
+                self._raw = sqlite3.connect(":memory:")
             return self._raw
 
         super().__init__(connector, iter_chunk_size=64)
 
     @classmethod
     async def open(cls, connect: Callable[[], sqlite3.Connection]) -> Self:
-        """Start the thread and connect on it; close the connection, or the thread lives on."""
+        """Start the thread and connect on it; close the connection, or the thread lives on.
+
+        Raises what `connect` raises; then nothing is left to close.
+        """
         connection = cls(connect)
         await connection
+        if connection._refusal is not None:
+            await connection.close()
+            raise connection._refusal
         return connection
 
     async def call(self, fn: Callable[[sqlite3.Connection], T]) -> T:

@@ -169,7 +169,7 @@ class Writer:
 
     def _take(self) -> Batch | None:
         """Return all that waits; None if that is nothing and nothing can be claimed."""
-        free = {} if self._stopped else self._free_slots()
+        free = {} if self._stopped else dict(self._free_slots())
         items, self._others = self._others, []
         while self._submits and len(items) < MAX_SUBMITS_AT_ONCE:
             items.append(self._submits.popleft())
@@ -233,9 +233,16 @@ class Writer:
     async def _checkpoint(self, committed: Committed) -> None:
         """Fold the WAL into the file from time to time, when nobody waits for the answer."""
         self._pages += _PAGES_OF_A_COMMIT + committed.written_bytes // _BYTES_OF_A_PAGE
-        if self._pages >= CHECKPOINT_PAGES:
-            self._pages = 0
+        if self._pages < CHECKPOINT_PAGES:
+            return
+        self._pages = 0
+        try:
             await self._database.checkpoint()
+        except sqlite3.Error as error:
+            if primary_code(error) != sqlite3.SQLITE_FULL:
+                raise
+            # the WAL still has all of it; the next round tries again
+            log.warning("The disk is full; the WAL was not folded into the database.")
 
     def _die(self, error: BaseException) -> None:
         """Fail all who wait and refuse all who come: nothing may be vouched for any more."""

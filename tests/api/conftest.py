@@ -77,11 +77,11 @@ class CountedBus(Bus):
 
     def __init__(self) -> None:
         super().__init__()
-        self.watched = asyncio.Event()
+        self.watches: asyncio.Queue[int] = asyncio.Queue()
 
     def add(self, seq: int, receive: Callable[[Event], None]) -> None:
         super().add(seq, receive)
-        self.watched.set()
+        self.watches.put_nowait(seq)
 
 
 class Slotted:
@@ -136,7 +136,9 @@ class Reply(msgspec.Struct):
 class Api:
     """What a test holds: the client's side, and the rooms behind the API."""
 
-    def __init__(self, folder: Path, database: Database, config: Config) -> None:
+    def __init__(
+        self, folder: Path, database: Database, config: Config, body_timeout_s: float
+    ) -> None:
         self.me = f"uid:{os.getuid()}"
         self.clock = HandClock()
         self.bus = CountedBus()
@@ -180,7 +182,7 @@ class Api:
             instance_id="instance",
             started_at_ms=START_MS,
             sqlite_version="3.99",
-            body_timeout_s=0.05,
+            body_timeout_s=body_timeout_s,
         )
         self.http: aiohttp.ClientSession
 
@@ -206,8 +208,7 @@ class Api:
 
     async def next_watch(self) -> None:
         """Wait until a request waits for a job."""
-        await self.bus.watched.wait()
-        self.bus.watched.clear()
+        await self.bus.watches.get()
 
     async def end(self, claim: Claim, status: Status = Status.COMPLETED, **fields: Any) -> None:
         """Settle as the dispatcher would."""
@@ -225,9 +226,11 @@ def _dashed(headers: dict[str, str]) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, config: Config) -> AsyncIterator[Api]:
+async def running(
+    folder: Path, config: Config, *, body_timeout_s: float = 30.0
+) -> AsyncIterator[Api]:
     database = await Database.open(folder / "jobd.db")
-    api = Api(folder, database, config)
+    api = Api(folder, database, config, body_timeout_s)
     await api.writer.start()
     runner = web.AppRunner(
         build(api.services),
@@ -261,5 +264,6 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 @pytest.fixture
 async def hasty_api(tmp_path: Path) -> AsyncIterator[Api]:
     """An API that waits no longer than it takes to look."""
-    async with running(tmp_path, Config(limits=Limits(sync_wait_ms=1))) as api:
+    config = Config(limits=Limits(sync_wait_ms=1))
+    async with running(tmp_path, config, body_timeout_s=0.01) as api:
         yield api

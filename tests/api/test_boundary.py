@@ -109,10 +109,10 @@ async def raw(api: Api, request: bytes) -> bytes:
     return answer
 
 
-async def test_a_body_that_does_not_arrive(api: Api) -> None:
+async def test_a_body_that_does_not_arrive(hasty_api: Api) -> None:
     head = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
-    answer = await raw(api, head + b'Content-Length: 19\r\n\r\n{"kind"')
+    answer = await raw(hasty_api, head + b'Content-Length: 19\r\n\r\n{"kind"')
 
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"\r\nConnection: close\r\n" in answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from typing import TYPE_CHECKING
@@ -156,6 +157,25 @@ async def test_a_file_that_is_not_what_was_stored_is_not_sent(api: Api, damage: 
             file.symlink_to(api.artifacts / "moved")
 
     (await api.get(f"{url}/result")).problem(500, "internal_error")
+
+
+async def test_a_file_cut_short_while_it_is_sent_ends_the_connection(api: Api) -> None:
+    """The head promised more: only a broken connection can say that the body is not whole."""
+    out = stored(api, "out.bin", b"x" * 8_000_000)
+    url = await api.ended(result=as_result(out), artifacts=(out,))
+    reader, writer = await asyncio.open_unix_connection(api.socket)
+    writer.write(f"GET {url}/result HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    begun = await reader.readexactly(1)
+    (api.artifacts / out.path).write_bytes(b"")
+
+    body = begun + await reader.read()
+
+    writer.close()
+    await writer.wait_closed()
+    assert b"Content-Length: 8000000\r\n" in head
+    assert len(body) < 8_000_000
+    assert set(body) == {ord("x")}
 
 
 async def test_artifacts_are_listed_the_newest_of_each_name(api: Api) -> None:

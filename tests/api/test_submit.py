@@ -82,7 +82,7 @@ async def test_without_an_idle_slot_nobody_waits(api: Api) -> None:
     reply = await api.submit()
 
     assert (reply.status, reply.job.status) == (202, "queued")
-    assert not api.bus.watched.is_set()
+    assert api.bus.watches.empty()
 
 
 async def test_with_an_idle_slot_a_short_job_is_answered_done(api: Api) -> None:

@@ -19,18 +19,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "files": {"domain"} | OPEN,
     "pool": {"domain", "sdk"} | OPEN,
     "engine": {"domain", "wire", "bus", "store", "files", "pool"} | OPEN,
+    "webhooks": {"domain", "wire", "bus", "store"} | OPEN,
     "api": {"domain", "wire", "bus", "store", "files", "engine.commands"} | OPEN,
     "client": {"wire"} | OPEN,
     "cli": {"wire", "client", "domain.signing"} | OPEN,
-    "daemon": {"domain", "wire", "bus", "store", "files", "pool", "engine", "api"} | OPEN,
+    "daemon": {"domain", "wire", "bus", "store", "files", "pool", "engine", "webhooks", "api"} | OPEN,
     "systemd": OPEN,
     "__main__": {"cli"},
     **{name: {"domain"} for name in OPEN},
 }
 
+CHILD = {
+    f"pool.child{part}" for part in ("", "_catalog", "_channel", "_cpu", "_io", "_job", "_setup")
+}
+SHARED = {"pool.protocol", "pool.plugins", "pool.linux", "pool.marker", "domain.catalog"}
+
 EXCEPTIONS = {
     # the worker: nothing of the daemon's may come into a plugin's process
-    "pool.child": {"sdk", "pool.protocol", "pool.plugins", "domain.catalog"},
+    **dict.fromkeys(CHILD, CHILD | SHARED | {"sdk"}),
     # the daemon runs in the same program, and is imported by this command alone
     "cli.serve": {"cli", "daemon", "wire", "client"} | OPEN,
 }

@@ -17,6 +17,8 @@ _PATIENCE_S = 30
 class Daemon:
     """`jobd serve` below `folder`, whose files its handlers may open. `start` waits for ready."""
 
+    program = JOBD
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.socket = str(folder / "s")

@@ -45,8 +45,6 @@ def test_submit_and_wait_prints_the_result_and_the_job_can_be_read_back(daemon: 
     shown = json.loads(daemon.jobd("show", job_id, "-o", "json").stdout)
     assert (shown["status"], shown["partial"], shown["result"]) == ("completed", True, result)
     assert json.loads(daemon.jobd("result", job_id).stdout) == result
-    saved = daemon.jobd("result", job_id, "--artifact", result["rejects"], "-O", "/dev/stdout")
-    assert saved.returncode == 1  # a device is not replaced
     assert "broken" in daemon.jobd("result", job_id, "--artifact", result["rejects"]).stdout
     assert result["rejects"] in daemon.jobd("show", job_id).stdout
 
@@ -152,9 +150,9 @@ def read_all(terminal: int) -> bytes:
 
 
 def test_the_bar_moves_on_a_terminal(daemon: Any) -> None:
-    args = import_args(daemon, csv_file(daemon.folder, 300_000))
+    args = import_args(daemon, csv_file(daemon.folder, 1_000_000))
     ours, theirs = pty.openpty()
-    command = [daemon.begin.__globals__["JOBD"], "submit", "import.csv", args, "--wait"]
+    command = [daemon.program, "submit", "import.csv", args, "--wait"]
     with subprocess.Popen(
         command, env=daemon.environ, stdout=subprocess.PIPE, stderr=theirs
     ) as process:

@@ -1,5 +1,6 @@
 """`jobd demo`: its figures follow its input, and it leaves nothing behind."""
 
+import json
 import os
 import pty
 import re
@@ -83,8 +84,8 @@ def test_other_input_gives_other_figures(demo: Run, tmp_path: Path) -> None:
     assert (first["rows imported"], first["rows in table t_few"]) == ("2", "2")
     assert (second["rows imported"], second["rows in table t_many"]) == ("57", "57")
     assert (first["rows rejected"], second["rows rejected"]) == ("0", "1")
-    assert first["bytes read"] == str(few.stat().st_size)
-    assert second["bytes read"] == str(many.stat().st_size)
+    assert first["bytes"] == str(few.stat().st_size)
+    assert second["bytes"] == str(many.stat().st_size)
 
 
 def test_several_files_go_into_a_table_each(demo: Run, tmp_path: Path) -> None:
@@ -120,6 +121,34 @@ def test_a_kept_demo_can_be_served_again(demo: Run, tmp_path: Path) -> None:
     assert {"demo.db", "jobd.toml", "state", "daemon.log"} <= {
         path.name for path in folder.iterdir()
     }
+
+
+@pytest.mark.needs("curl")
+def test_the_commands_to_go_on_by_hand_work(
+    demo: Run, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    (tmp_path / "it's.csv").write_text("a\n1\n")
+    told = demo(tmp_path / "it's.csv").stdout
+    serve, *others = re.findall(r"^  (.+)$", told.partition("Go on by hand:")[2], re.MULTILINE)
+    serve = f"exec env {serve.removesuffix(' &')}"
+
+    with subprocess.Popen(
+        ["bash", "-c", serve], env=environ, stderr=subprocess.PIPE, text=True
+    ) as daemon:
+        assert daemon.stderr is not None
+        while not daemon.stderr.readline().startswith("jobd is ready"):
+            pass
+        ended = [
+            subprocess.run(["bash", "-c", line], env=environ, stdout=subprocess.PIPE, check=True)
+            for line in others[:-1]
+        ]
+        daemon.terminate()
+        daemon.communicate()
+
+    assert others[-1] == "kill $!"
+    assert json.loads(ended[0].stdout)["rows_imported"] == 1
+    assert json.loads(ended[2].stdout)["result"]["rows_imported"] == 1
+    assert len(json.loads(ended[3].stdout)["jobs"]) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -27,8 +27,10 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.ms = START_MS
+        self.read = asyncio.Event()
 
     def wall_ms(self) -> int:
+        self.read.set()
         return self.ms
 
     def monotonic_s(self) -> float:
@@ -76,11 +78,14 @@ class NewJobs(Protocol):
 class Store:
     """One open database with its writer and readers."""
 
-    def __init__(self, database: Database, writer: Writer, seen: Seen, new_job: NewJobs) -> None:
+    def __init__(
+        self, database: Database, writer: Writer, seen: Seen, clock: FakeClock, new_job: NewJobs
+    ) -> None:
         self.database = database
         self.writer = writer
         self.readers = Readers(database)
         self.seen = seen
+        self.clock = clock
         self.new_job = new_job
 
     async def submit(self, **fields: Any) -> Submitted:
@@ -100,6 +105,14 @@ class Store:
         """Return the claim of a new job that is alone in the store."""
         await self.submit(**fields)
         (claim,) = await self.claim()
+        return claim
+
+    async def settled(
+        self, status: Status, *, new: dict[str, Any] | None = None, **fields: Any
+    ) -> Claim:
+        """Run a new job to `status` and return the claim it ended."""
+        claim = await self.running(**new or {})
+        await self.settle(claim, status, **fields)
         return claim
 
     async def settle(self, claim: Claim, status: Status, **fields: Any) -> None:
@@ -127,18 +140,20 @@ class Store:
 
         holding = asyncio.create_task(self.database.run(hold))
         await asyncio.to_thread(entered.wait)
-        # a first batch, of this one item, now waits for the connection
+        self.clock.read.clear()
         ahead = asyncio.create_task(self.writer.promote())
-        await asyncio.wait([ahead], timeout=0)
+        # read once for each batch: one of this single item now waits for the connection
+        await self.clock.read.wait()
         try:
             yield
         finally:
             leave.set()
             await asyncio.gather(holding, ahead)
 
-    async def together(self, *asked: Any) -> list[Any]:
+    async def together(self, *asked: Any, free: int = 0) -> list[Any]:
         """Ask all of these of a busy writer, so that they are one batch; return the answers."""
         async with self.busy():
+            self.seen.free["cpu"] = free
             tasks = [asyncio.ensure_future(one) for one in asked]
             await asyncio.wait(tasks, timeout=0)
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -156,11 +171,17 @@ class Store:
             await asyncio.wait([tracing], timeout=0)
         await asyncio.gather(*tasks, tracing, return_exceptions=True)
         await self.database.run(lambda connection: connection.set_trace_callback(None))
+        batch = traced[1:-1]  # without the end of what began the trace, and the other way round
         return [
             sql
-            for before, sql in zip(["", *traced], traced, strict=False)
+            for before, sql in zip(["", *batch], batch, strict=False)
             if sql != before  # SQLite announces a trigger's run under its statement's text
         ]
+
+
+class OpenStore(Protocol):
+    def __call__(self, path: Path, **options: Any) -> contextlib.AbstractAsyncContextManager[Store]:
+        """Open the file as one run of the daemon would; closing it ends the run."""
 
 
 @pytest.fixture
@@ -231,17 +252,15 @@ def open_writer(clock: FakeClock, seen: Seen) -> Callable[..., Writer]:
 
 @pytest.fixture
 def open_store(
-    open_writer: Callable[..., Writer], seen: Seen, new_job: NewJobs
-) -> Callable[..., contextlib.AbstractAsyncContextManager[Store]]:
-    """Open the file at a path as one run of the daemon would; closing it ends the run."""
-
+    open_writer: Callable[..., Writer], seen: Seen, clock: FakeClock, new_job: NewJobs
+) -> OpenStore:
     @contextlib.asynccontextmanager
     async def open_(path: Path, **options: Any) -> AsyncIterator[Store]:
         database = await Database.open(path)
         writer = open_writer(database, **options)
         await writer.start()
         try:
-            yield Store(database, writer, seen, new_job)
+            yield Store(database, writer, seen, clock, new_job)
         finally:
             await writer.close()
             await database.close()
@@ -250,9 +269,7 @@ def open_store(
 
 
 @pytest.fixture
-async def store(
-    path: Path, open_store: Callable[[Path], contextlib.AbstractAsyncContextManager[Store]]
-) -> AsyncIterator[Store]:
+async def store(path: Path, open_store: OpenStore) -> AsyncIterator[Store]:
     async with open_store(path) as store:
         yield store
 

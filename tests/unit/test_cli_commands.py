@@ -1,5 +1,8 @@
 """Whole commands against a recorded daemon: what is asked, printed, and the exit code."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,6 +74,28 @@ def test_a_result_is_saved_whole(
 
     assert code == 0
     assert (tmp_path / "out").read_bytes() == b"\x00\x01"
+
+
+def test_a_pipe_is_written_to_and_not_replaced(recorded: Any, jobd: Jobd, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    recorded.reply(b"abc")
+
+    code = jobd("result", "job_x", "-O", str(tmp_path / "pipe"))
+
+    assert (code, os.read(reader, 9)) == (0, b"abc")
+    assert (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+
+
+def test_a_link_stays_and_its_target_is_replaced(recorded: Any, jobd: Jobd, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    recorded.reply(b"abc")
+
+    code = jobd("result", "job_x", "-O", str(tmp_path / "link"))
+
+    assert (code, (tmp_path / "target").read_bytes()) == (0, b"abc")
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_a_cut_off_result_leaves_the_file_alone(recorded: Any, jobd: Jobd, tmp_path: Path) -> None:
@@ -232,6 +257,51 @@ def test_version_needs_no_daemon(capsys: Capture) -> None:
 def test_help_has_the_topic(topic: str, capsys: Capture) -> None:
     assert run(["help", topic], {}) == 0
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colour_is_for_terminals_that_want_it(
+    recorded: Any, job_json: JobJson, no_color: dict[str, str], coloured: bool
+) -> None:
+    recorded.reply(b'{"jobs":[' + job_json(**COMPLETED) + b'],"next_page_token":null}')
+    ours, theirs = os.openpty()
+    program = [sys.executable, "-m", "jobd", "ls", "--socket", recorded.socket]
+
+    subprocess.run(program, env=no_color, stdout=theirs, check=True)
+
+    os.close(theirs)
+    assert (b"\x1b[32mcompleted" in os.read(ours, 4096)) == coloured
+    os.close(ours)
+
+
+def test_ctrl_c_in_the_middle_of_a_submission_names_the_key(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        program = [sys.executable, "-m", "jobd", "submit", "a.b", "--socket", str(tmp_path / "s")]
+        with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as submit:
+            connection, _ = listener.accept()
+            with connection:
+                sent = connection.recv(65536).decode()
+                submit.send_signal(signal.SIGINT)
+                _, stderr = submit.communicate()
+
+    key = sent.split('Idempotency-Key: "')[1].split('"')[0]
+    assert submit.returncode == 130
+    assert f"--idempotency-key {key}" in stderr
+
+
+@pytest.mark.parametrize("command", [["ls", "-o", "json"], ["result", "job_x"]], ids=" ".join)
+def test_a_reader_that_has_gone_ends_it_silently(recorded: Any, command: list[str]) -> None:
+    recorded.reply(b'{"jobs":[],"next_page_token":null}')
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = [sys.executable, "-m", "jobd", *command, "--socket", recorded.socket]
+
+    ended = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, check=False)
+
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, b"")
 
 
 IMPORTS = """

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -88,6 +90,19 @@ def test_nobody_there_is_known_at_once() -> None:
     assert str(caught.value) == (
         "cannot reach the daemon at /nonexistent/s: No such file or directory"
     )
+
+
+def test_a_full_backlog_is_a_daemon_that_is_there(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+
+        with Client(path, patience_s=0) as client, pytest.raises(Unreachable) as caught:
+            client.get("job_x")
+
+    assert caught.value.lost
 
 
 def test_watch_long_polls_from_the_version_it_has(recorded: Any, job_json: JobJson) -> None:

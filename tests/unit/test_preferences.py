@@ -105,6 +105,8 @@ VALID = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         ("00-" + "0" * 32 + VALID[35:], None),
         (VALID[:36] + "0" * 16 + "-01", None),
         (VALID + "-extra", None),
+        ("01" + VALID[2:] + "-extra", "01" + VALID[2:]),
+        ("01" + VALID[2:] + "extra", None),
         ("", None),
     ],
 )

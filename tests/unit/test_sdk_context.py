@@ -201,6 +201,14 @@ def test_artifacts_live_as_long_as_the_outcome() -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "..", "a\n", "é", "x" * 129])
+def test_an_artifact_s_name_is_one_plain_segment(name: str) -> None:
+    outcome = run(lambda ctx: ctx.artifact(name))
+
+    assert outcome.error is not None
+    assert "artifact's name" in outcome.error.message
+
+
 def test_a_long_result_is_read_back() -> None:
     outcome = run(lambda ctx: "x" * 100_000)
 

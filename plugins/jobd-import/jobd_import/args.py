@@ -49,15 +49,19 @@ class ImportArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     batch_rows: Annotated[
         int, Meta(ge=1, le=100_000, description="Rows per transaction of the target.")
     ] = 5000
-    max_rejects: Annotated[int, Meta(ge=0)] | None = None
-    """More rejected rows than this fail the job; null: any number may be rejected."""
+    max_rejects: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="More rejected rows fail the job; null: any number may be rejected."),
+    ] = None
 
 
 class CsvArgs(ImportArgs, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The args of `import.csv`."""
 
-    columns: Columns | None = None
-    """Name and type of each column to import; null: all columns of the header, as text?."""
+    columns: Annotated[
+        Columns | None,
+        Meta(description="Name and type of each column; null: all of the header, as text?."),
+    ] = None
     header: Annotated[
         bool, Meta(description="Whether the first row names the columns; without, order counts.")
     ] = True

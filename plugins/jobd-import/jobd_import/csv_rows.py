@@ -174,8 +174,8 @@ def _places(names: list[str], header: list[str]) -> list[int]:
     twice = sorted({name for name in names if header.count(name) > 1})
     if twice:
         raise _header_mismatch(f"The header names {', '.join(twice)} more than once.")
-    if not all(names):
-        raise _header_mismatch("The header has a column without a name.")
+    if not names or not all(names):
+        raise _header_mismatch("The header has a column without a name, or none at all.")
     return [header.index(name) for name in names]
 
 

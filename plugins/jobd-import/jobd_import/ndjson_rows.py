@@ -51,7 +51,7 @@ class NdjsonRows:
         start_bytes = len(BOM) if block.startswith(BOM) else 0
         block = block[start_bytes:]
         filled = [line for line in block.split(b"\n") if line.strip()]
-        if looks_binary(block) or (filled and not any(map(_is_object, filled))):
+        if looks_binary(block) or 2 * sum(map(_is_object, filled)) < len(filled):
             raise Discard(
                 code=CODE, message=f"{source.path} does not have one JSON object in each line."
             )

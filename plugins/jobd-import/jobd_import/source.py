@@ -23,7 +23,7 @@ _BLOCK_BYTES = 64 * 1024
 _BUFFER_BYTES = 1024 * 1024
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\r\f"))
 _FEW_CONTROLS = 8
-_MOSTLY = 100
+_TEXT_CONTROLS = 0.01
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -83,9 +83,8 @@ class Source:
 
     def first_block(self) -> bytes:
         """Return the whole lines of the first 64 KiB; nothing if not even one ends there."""
-        block = self._file.read(_BLOCK_BYTES)
-        self._file.seek(0)  # inside the buffer: nothing is read twice
-        return block if len(block) < _BLOCK_BYTES else block[: block.rfind(b"\n") + 1]
+        block = self._file.peek(_BLOCK_BYTES)[:_BLOCK_BYTES]  # stays in the buffer
+        return block if len(block) >= self.stamp.size_bytes else block[: block.rfind(b"\n") + 1]
 
     def lines(self, at_bytes: int, at_line: int, code: str) -> "Lines":
         """Return the lines from an offset on; `at_line` lines lie before it."""
@@ -138,11 +137,13 @@ class Lines:
 def looks_binary(block: bytes) -> bool:
     """Whether the beginning of a file is no text in UTF-8.
 
-    Some bad lines are rows to reject; mostly bad lines, or a share of control characters
-    that no text has, are another kind of file.
+    Some bad lines are rows to reject. Mostly bad lines, or bad ones among as many control
+    characters as no text has, are another kind of file.
     """
+    if is_text(block):
+        return False
     controls = len(block) - len(block.translate(None, _CONTROLS))
-    if controls > _FEW_CONTROLS and controls * _MOSTLY > len(block):
+    if controls > _FEW_CONTROLS and controls > len(block) * _TEXT_CONTROLS:
         return True
     lines = block.split(b"\n")
     return 2 * sum(not is_text(line) for line in lines) > len(lines)

@@ -3,7 +3,7 @@
 from jobd.sdk import Context, handler
 from jobd_thumbs import pixels
 from jobd_thumbs.args import Made, Thumbnail, ThumbsArgs
-from jobd_thumbs.source import Picture, open_source, read_picture
+from jobd_thumbs.source import open_source, read_picture
 
 _TIMEOUT_S = 600.0
 
@@ -23,7 +23,7 @@ def make_thumbnails(ctx: Context, args: ThumbsArgs) -> Made:
     return Made(picture.source, made)
 
 
-def _thumbnail(ctx: Context, args: ThumbsArgs, picture: Picture, edge: int) -> Thumbnail:
+def _thumbnail(ctx: Context, args: ThumbsArgs, picture: pixels.Picture, edge: int) -> Thumbnail:
     path = ctx.artifact(f"thumb-{edge}.{args.format}")
     image = pixels.thumbnail(picture, edge)
     pixels.save(image, path, args.format, args.quality)

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-import msgspec
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from jobd.sdk import Context, Discard
-from jobd_thumbs import args, pixels
+from jobd_thumbs import pixels
+from jobd_thumbs.args import Source
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 """What is read. Pillow knows more, some of which start other programs (EPS: Ghostscript)."""
@@ -39,66 +39,56 @@ _DAMAGE = (
     LookupError,
     TypeError,
     ArithmeticError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
-
-
-class Picture(msgspec.Struct, frozen=True):
-    """A decoded picture: its first frame, if it has several."""
-
-    source: args.Source
-    image: Image.Image
-    """8 bits per channel, mode L, RGB, RGBA or CMYK; a JPEG perhaps scaled down already."""
-    box: tuple[float, float, float, float]
-    """The part of `image` that is the picture: scaling down may leave a part of a pixel over."""
-    orientation: int
-    """How `image` still has to be turned, as EXIF says."""
-    profile: bytes | None
-    """The ICC profile that the colours are meant in."""
 
 
 def open_source(ctx: Context, source: str) -> BinaryIO:
     """Open the file that a job names; Discard if that may not or cannot be."""
     path = ctx.path(source)
     try:
-        file = path.open("rb", opener=_opened)
+        # O_NOFOLLOW: links were followed before the path was allowed, and one that came since
+        # was not; O_NONBLOCK: opening a fifo would wait for a writer
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         raise Discard(code="source_not_found", message=f"There is no file {path}.") from None
     except OSError as exc:
         raise _unreadable(str(path), exc) from None
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
         raise Discard(code="source_unreadable", message=f"{path} is not a regular file.")
-    return file
+    return os.fdopen(fd, "rb")
 
 
-def read_picture(file: BinaryIO, *, max_pixels: int, edge: int) -> Picture:
-    """Decode the picture in a file, in enough detail for thumbnails of up to `edge` pixels.
+def read_picture(file: BinaryIO, *, max_pixels: int, edge: int) -> pixels.Picture:
+    """Decode the picture in a file and prepare it for thumbnails of up to `edge` pixels.
 
     Raises Discard with not_an_image, image_too_large, truncated_image or source_unreadable.
     """
-    with _limited(max_pixels), _named_errors(), Image.open(file, formats=FORMATS) as image:
-        stated, (width, height) = _orientation(image), image.size
-        if image.format == "TIFF" and stated >= _SIDEWAYS:
-            width, height = height, width  # Pillow turns TIFFs itself and gives the turned size
-        box = _drafted(image, edge)
+    with _limited(max_pixels), _named_errors():
+        image = Image.open(file, formats=FORMATS)
+        # Pillow turns TIFFs, and only TIFFs, while it decodes them; a PNG may say how it is to
+        # be turned behind its pixels
+        before = _orientation(image) if image.format == "TIFF" else None
+        declared = image.size
+        # a JPEG can be decoded at a fraction of its size
+        drafted = image.draft(None, pixels.detailed(declared, edge))
         image.load()
-        left = _orientation(image)  # again: a PNG may say it behind the pixels
-        kept = "jpeg" if image.format == "MPO" else str(image.format).lower()
-        return Picture(
-            source=args.Source(width, height, kept, left if stated == _UPRIGHT else stated),
-            image=pixels.eight_bit(image),
-            box=box,
+        left = _orientation(image)
+        size = declared if drafted else image.size
+        profile = image.info.get("icc_profile")
+        picture = pixels.Picture(
+            source=_stored(image, size, before or left),
+            image=image,
+            size=size,
+            box=drafted[1] if drafted else (0, 0, *size),
             orientation=left,
-            profile=image.info.get("icc_profile"),
+            # a TIFF's may be of any type
+            profile=profile if isinstance(profile, bytes) else None,
         )
-
-
-def _opened(path: str, flags: int) -> int:
-    # O_NOFOLLOW: links were followed before the path was allowed, and one that came since was
-    # not; O_NONBLOCK: opening a fifo would wait for a writer
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return pixels.prepared(picture, edge)
 
 
 @contextmanager
@@ -147,9 +137,10 @@ def _orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) and found in _ORIENTATIONS else _UPRIGHT
 
 
-def _drafted(image: Image.Image, edge: int) -> tuple[float, float, float, float]:
-    """Have a JPEG decoded at a fraction of its size if that is enough; return the picture's box."""
-    width, height = pixels.fitted(*image.size, edge)
-    whole = (0, 0, *image.size)
-    drafted = image.draft(None, (width * pixels.DETAIL, height * pixels.DETAIL))
-    return drafted[1] if drafted else whole
+def _stored(image: Image.Image, size: tuple[int, int], orientation: int) -> Source:
+    width, height = size
+    if image.format == "TIFF" and orientation >= _SIDEWAYS:
+        width, height = height, width
+    # a JPEG with further pictures behind the first, as many phones write it
+    form = "jpeg" if image.format == "MPO" else str(image.format).lower()
+    return Source(width, height, form, orientation)

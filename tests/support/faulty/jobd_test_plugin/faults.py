@@ -82,6 +82,14 @@ def gil(ctx: Context, args: dict[str, Any]) -> None:
 
 
 @handler
+def deaf(ctx: Context, args: dict[str, Any]) -> None:
+    """Sleep in C without giving the interpreter's lock back, and without a signal's leave."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    ctx.progress(message="running")
+    ctypes.PyDLL(None).sleep(60)
+
+
+@handler
 def grandchild(ctx: Context, args: dict[str, Any]) -> None:
     """Start two processes that outlive a parent, one of them in a session of its own."""
     started = [
@@ -91,6 +99,7 @@ def grandchild(ctx: Context, args: dict[str, Any]) -> None:
         )
         for new_session in (False, True)
     ]
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ctx.progress(message=" ".join(str(process.pid) for process in started))
     _stay()
 
@@ -100,5 +109,4 @@ def _stay() -> None:
 
 
 def _sockets() -> list[int]:
-    names = os.listdir("/proc/self/fd")
-    return [int(name) for name in names if Path(f"/proc/self/fd/{name}").is_socket()]
+    return [int(entry.name) for entry in Path("/proc/self/fd").iterdir() if entry.is_socket()]

@@ -44,6 +44,24 @@ def checkpoint(ctx: Context, args: dict[str, Any]) -> Any:
 
 
 @handler
+def crowd(ctx: Context, args: dict[str, Any]) -> None:
+    """Checkpoint while threads ask, and say, and checkpoint as well."""
+
+    def one() -> None:
+        for row in range(50):
+            ctx.progress(done=row)
+            assert not ctx.cancelled
+            ctx.checkpoint(row)
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    one()
+    for thread in threads:
+        thread.join()
+
+
+@handler
 def artifact(ctx: Context, args: dict[str, Any]) -> Path:
     ctx.artifact("notes.txt").write_text("beside")
     table = ctx.artifact("table.csv")
@@ -77,7 +95,7 @@ def process(ctx: Context, args: dict[str, Any]) -> Any:
         "nice": os.getpriority(os.PRIO_PROCESS, 0),
         "oom_score_adj": int(Path("/proc/self/oom_score_adj").read_text()),
         "environ": dict(os.environ),
-        "stdin": os.readlink("/proc/self/fd/0"),
+        "stdin": str(Path("/proc/self/fd/0").readlink()),
         "threads": threading.active_count(),
         "inheritable": [fd for fd in range(3, 64) if _inheritable(fd)],
     }

@@ -1,0 +1,113 @@
+-- name: add_messages
+-- In the transaction of the event; several deliveries of one event share its message.
+INSERT INTO messages (message_id, seq, event_id, type, at)
+SELECT value ->> 0, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+FROM json_each(:rows)
+WHERE true
+ON CONFLICT (message_id) DO NOTHING;
+
+-- name: add_deliveries
+-- In the transaction of the event; due at once.
+INSERT INTO deliveries (
+  message_id, delivery_id, seq, status, created_at, next_attempt_at, url, principal
+)
+SELECT
+  value ->> 0, value ->> 1, value ->> 2, 'pending', value ->> 5, value ->> 5, value ->> 6,
+  value ->> 7
+FROM json_each(:rows);
+
+-- name: due
+-- The longest overdue, without those under way. Index deliveries_due, in its order; the rest
+-- by primary key. What a rendering needs is read only while there is no body.
+SELECT
+  deliveries.delivery_id, deliveries.message_id, deliveries.principal, deliveries.url,
+  deliveries.status, deliveries.attempt_count, deliveries.created_at,
+  deliveries.next_attempt_at, messages.seq, messages.event_id, messages.type, messages.at,
+  messages.body, job_inputs.traceparent, events.attempt, events.data
+FROM deliveries
+CROSS JOIN messages ON messages.message_id = deliveries.message_id
+LEFT JOIN job_inputs ON job_inputs.seq = messages.seq
+LEFT JOIN events ON events.id = messages.event_id AND messages.body IS NULL
+WHERE deliveries.next_attempt_at <= :now
+  AND deliveries.delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
+ORDER BY deliveries.next_attempt_at
+LIMIT :limit;
+
+-- name: next_due
+-- The first entry of index deliveries_due that is not under way.
+SELECT next_attempt_at FROM deliveries
+WHERE next_attempt_at IS NOT NULL
+  AND delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
+ORDER BY next_attempt_at
+LIMIT 1;
+
+-- name: save_body
+-- By primary key. The first rendering stays: it may have been sent already.
+UPDATE messages SET body = :body WHERE message_id = :message_id AND body IS NULL;
+
+-- name: record
+-- By primary key; only the attempt that follows the last one recorded, so that nothing is
+-- recorded twice, nor for a delivery that was deleted or is over.
+UPDATE deliveries SET
+  status = ended.status,
+  attempt_count = ended.attempt,
+  next_attempt_at = :now + ended.delay_ms,
+  dead_reason = ended.dead_reason
+FROM (
+  SELECT
+    value ->> 0 AS delivery_id, value ->> 1 AS attempt, value ->> 2 AS status,
+    value ->> 3 AS delay_ms, value ->> 4 AS dead_reason
+  FROM json_each(:ended)
+) AS ended
+WHERE deliveries.delivery_id = ended.delivery_id
+  AND deliveries.attempt_count = ended.attempt - 1
+  AND deliveries.next_attempt_at IS NOT NULL
+RETURNING deliveries.delivery_id;
+
+-- name: add_attempts
+-- Appends to what the delivery has, in the transaction that recorded it.
+INSERT INTO delivery_attempts (
+  delivery_id, attempt, started_at, duration_ms, status_code, error, response_headers,
+  response_excerpt
+)
+SELECT
+  value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+  value ->> 7
+FROM json_each(:attempts);
+
+-- name: secrets
+-- By primary key.
+SELECT principal, secret, previous_secret, previous_until FROM endpoints
+WHERE principal IN (SELECT value FROM json_each(:principals)) AND name = 'default';
+
+-- name: add_secrets
+-- The first use of `default`; who came first keeps the secret that may have signed already.
+INSERT INTO endpoints (principal, name, created_at, secret)
+SELECT value ->> 0, 'default', :now, value ->> 1
+FROM json_each(:secrets)
+WHERE true
+ON CONFLICT (principal, name) DO NOTHING;
+
+-- name: rotate
+-- By primary key. Only one previous secret is kept, and none if it is to sign no more.
+INSERT INTO endpoints (principal, name, created_at, secret)
+VALUES (:principal, 'default', :now, :secret)
+ON CONFLICT (principal, name) DO UPDATE SET
+  previous_secret = iif(:overlap_ms > 0, secret, NULL),
+  previous_until = iif(:overlap_ms > 0, :now + :overlap_ms, NULL),
+  secret = excluded.secret
+RETURNING secret, previous_until;
+
+-- name: drop_attempts
+-- Index deliveries_of_job, then by primary key.
+DELETE FROM delivery_attempts WHERE delivery_id IN (
+  SELECT delivery_id FROM deliveries WHERE seq IN (SELECT value FROM json_each(:seqs))
+);
+
+-- name: drop_deliveries
+-- Index deliveries_of_job.
+DELETE FROM deliveries WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: drop_messages
+-- Index messages_of_job.
+DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(:seqs));

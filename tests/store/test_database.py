@@ -1,0 +1,226 @@
+"""The file: made, migrated, refused; and every transaction whole."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from importlib import resources
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from jobd.store.connection import Connection, atomically, writing
+from jobd.store.database import Database, DatabaseUnusable
+from jobd.store.schema import APPLICATION_ID, migrate, migrations
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> object:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def make_no_database(path: Path) -> None:
+    path.write_bytes(b"not a database" * 100)
+
+
+@pytest.mark.parametrize(("synchronous", "level"), [("full", 2), ("normal", 1)])
+async def test_the_writing_connection_is_set_up_for_durability(
+    path: Path, synchronous: str, level: int
+) -> None:
+    names = ("journal_mode", "synchronous", "wal_autocheckpoint", "mmap_size", "auto_vacuum")
+
+    database = await Database.open(path, synchronous=synchronous)
+    found = await database.run(lambda c: [pragma(c, name) for name in names])
+    await database.close()
+
+    assert found == ["wal", level, 0, 0, 2]
+
+
+async def test_a_reader_cannot_write(database: Database) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        await database.read(lambda c: c.execute("DELETE FROM jobs").fetchall())
+
+
+async def test_every_open_is_a_start_of_the_same_database(path: Path) -> None:
+    identities = []
+    for _ in range(3):
+        database = await Database.open(path)
+        identities.append(database.identity)
+        await database.close()
+
+    assert [identity.start_number for identity in identities] == [1, 2, 3]
+    assert len({identity.database_id for identity in identities}) == 1
+
+
+async def test_a_clean_close_leaves_one_file(path: Path) -> None:
+    database = await Database.open(path)
+
+    await database.close()
+
+    assert [file.name for file in path.parent.iterdir()] == ["jobd.db"]
+
+
+def test_the_migrations_reach_the_newest_schema(schema: sqlite3.Connection) -> None:
+    tables = schema.execute(
+        "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
+        " AND name NOT LIKE 'sqlite%'"
+    ).fetchall()
+
+    assert pragma(schema, "user_version") == len(migrations())
+    assert pragma(schema, "application_id") == APPLICATION_ID
+    assert all(strict for _, strict in tables)
+    assert {"jobs", "events", "idempotency", "meta"} <= {name for name, _ in tables}
+
+
+def test_the_migrations_are_numbered_without_a_gap() -> None:
+    folder = resources.files("jobd.store").joinpath("migrations")
+
+    numbers = sorted(file.name[:5] for file in folder.iterdir())
+
+    assert numbers == [f"{n:04}_" for n in range(1, len(numbers) + 1)]
+
+
+def test_a_migration_that_fails_leaves_nothing_of_itself(tmp_path: Path) -> None:
+    connection = writing(tmp_path / "x.db")
+    first = "CREATE TABLE a (x TEXT DEFAULT ';');\n-- why;\nCREATE TABLE b (x);\n"
+    broken = "CREATE TABLE c (x);\nCREATE TABLE a (x);\n"
+
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        migrate(connection, [first, broken])
+    tables = connection.execute("SELECT name FROM sqlite_schema ORDER BY name").fetchall()
+    version = pragma(connection, "user_version")
+    migrate(connection, [first, "CREATE TABLE c (x);\n"])
+
+    assert (tables, version) == ([("a",), ("b",)], 1)
+    assert pragma(connection, "user_version") == 2
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("PRAGMA user_version = 999", "a newer jobd"),
+        ("PRAGMA application_id = 7", "another program"),
+    ],
+)
+async def test_a_newer_or_foreign_database_is_refused(path: Path, change: str, reason: str) -> None:
+    await (await Database.open(path)).close()
+    connection = writing(path)
+    connection.execute(change)
+    connection.close()
+    before = content(path)
+
+    with pytest.raises(DatabaseUnusable, match=reason):
+        await Database.open(path)
+
+    assert content(path) == before
+
+
+async def test_the_database_of_another_program_is_left_as_it_was(path: Path) -> None:
+    connection = writing(path)
+    connection.execute("CREATE TABLE mine (x)")
+    connection.close()
+    before = content(path)
+
+    with pytest.raises(DatabaseUnusable, match="another program"):
+        await Database.open(path)
+
+    assert content(path) == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+async def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    make_no_database(path)
+
+    with pytest.raises(DatabaseUnusable, match="not a database"):
+        await Database.open(path)
+
+
+async def test_a_place_where_no_file_can_be_made_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnusable, match="unable to open"):
+        await Database.open(tmp_path / "none" / "jobd.db")
+
+
+async def test_a_place_that_cannot_keep_a_wal_is_refused() -> None:
+    with pytest.raises(DatabaseUnusable, match="its journal mode is 'memory', not 'wal'"):
+        await Database.open(Path(":memory:"))
+
+
+async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM meta")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await database.run(fail)
+
+    rows = await database.read(lambda c: c.execute("SELECT count(*) FROM meta").fetchall())
+    assert rows[0][0] == 3
+
+
+def test_a_transaction_is_over_whatever_is_raised_in_it(tmp_path: Path) -> None:
+    connection = writing(tmp_path / "x.db")
+
+    def give_up(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE a (x)")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        atomically(connection, give_up)
+
+    assert not connection.in_transaction
+    assert connection.execute("SELECT * FROM sqlite_schema").fetchall() == []
+    connection.close()
+
+
+async def test_a_cancelled_caller_leaves_no_transaction_open(database: Database) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO meta VALUES ('slow', 1)")
+        entered.set()
+        leave.wait()
+
+    caller = asyncio.create_task(database.run(slow))
+    await asyncio.to_thread(entered.wait)
+    caller.cancel()
+    await asyncio.wait([caller])
+    leave.set()
+    rows = await database.run(
+        lambda c: c.execute("SELECT value FROM meta WHERE key = 'slow'").fetchall()
+    )
+
+    assert caller.cancelled()
+    assert rows == [(1,)]
+
+
+async def test_reads_wait_for_an_idle_connection(path: Path) -> None:
+    database = await Database.open(path, readers=1)
+    leave = threading.Event()
+
+    first = asyncio.create_task(database.read(lambda _: leave.wait()))
+    second = asyncio.create_task(database.read(lambda c: c.total_changes))
+    await asyncio.wait([first, second], timeout=0)
+    leave.set()
+
+    assert [await first, await second] == [True, 0]
+    await database.close()
+
+
+async def test_the_one_private_name_of_aiosqlite_is_there(tmp_path: Path) -> None:
+    """`Connection.call` stands on `_execute`; the dependency is pinned to this minor."""
+    connection = await Connection.open(lambda: writing(tmp_path / "x.db"))
+
+    thread = await connection.call(lambda _: threading.current_thread())
+    await connection.close()
+
+    assert thread is not threading.main_thread()
+    assert aiosqlite.__version__.startswith("0.22.")
+    assert asyncio.iscoroutinefunction(aiosqlite.Connection._execute)  # noqa: SLF001
+    assert logging.getLogger("aiosqlite").level == logging.INFO

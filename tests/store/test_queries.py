@@ -1,0 +1,75 @@
+"""Every named statement: prepared against the schema, used, and never a walk over the jobs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import jobd.store
+from jobd.store.queries import load
+
+if TYPE_CHECKING:
+    import sqlite3
+
+FOLDER = Path(jobd.store.__file__).parent
+FILES = sorted(path.name for path in FOLDER.glob("*.sql"))
+STATEMENTS = [(file, name) for file in FILES for name in load(file)]
+
+MAY_BE_WALKED = {"progress", "meta", "sqlite_schema", "sqlite_sequence"}
+"""A row or two each, or one for each running job."""
+
+
+def plan(connection: sqlite3.Connection, sql: str) -> list[str]:
+    named: dict[str, Any] = dict.fromkeys(re.findall(r":(\w+)", sql))
+    values: Any = named or (None,) * sql.count("?")
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+
+@pytest.mark.parametrize(("file", "name"), STATEMENTS)
+def test_no_statement_walks_a_table(schema: sqlite3.Connection, file: str, name: str) -> None:
+    walked = {
+        found[1]
+        for step in plan(schema, load(file)[name])
+        if "VIRTUAL TABLE" not in step and "CONSTANT ROW" not in step
+        if (found := re.match(r"SCAN (\w+)", step))
+    }
+
+    assert walked - MAY_BE_WALKED == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "index"),
+    [
+        ("claims.sql", "pick", "jobs_ready (lane=? AND queue=?)"),
+        ("claims.sql", "queues_with_work", "jobs_ready (lane=? AND queue>?)"),
+        ("moves.sql", "due", "jobs_due (run_at<?)"),
+        ("moves.sql", "next_due", "jobs_due"),
+        ("moves.sql", "orphans", "jobs_running (queue>?)"),
+    ],
+)
+def test_a_statement_over_a_backlog_uses_its_index_in_its_order(
+    schema: sqlite3.Connection, file: str, name: str, index: str
+) -> None:
+    steps = plan(schema, load(file)[name])
+
+    assert any(step.endswith(f"INDEX {index}") for step in steps)
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
+@pytest.mark.parametrize(("file", "name"), STATEMENTS)
+def test_every_statement_is_used(file: str, name: str) -> None:
+    code = "".join(path.read_text() for path in FOLDER.glob("*.py"))
+
+    assert f'"{name}"' in code
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_statement_says_what_it_is(file: str) -> None:
+    text = (FOLDER / file).read_text()
+    below_headers = re.findall(r"^-- (?:name|part): \w+\n(.*)", text, re.MULTILINE)
+
+    assert below_headers
+    assert all(line.startswith("-- ") for line in below_headers)
