@@ -117,7 +117,7 @@ def submit_ratio(rounds: int, count: int) -> Row:
     ratio = statistics.median(ratios)
     figures = f"{ratio:.2f} ({statistics.median(ours):,.0f}/s of {statistics.median(bares):,.0f}/s)"
     what = f"durable submits, {CONNECTIONS} connections, nothing claimed, of a bare handler"
-    return Row(what, figures, "≥ 0.3", ratio >= 0.3)
+    return Row(what, figures, "≥ 0.3", met=ratio >= 0.3)
 
 
 def rss_mb(pid: int) -> float:
@@ -137,11 +137,10 @@ def idle_memory() -> list[Row]:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         own = rss_mb(pid)
         workers = [rss_mb(int(child)) for child in children]
+    each = f"each of its {len(workers)} workers"
     return [
-        Row("idle daemon, its own memory", f"{own:.0f} MB", "≤ 60 MB", own <= 60),
-        Row(
-            f"each of its {len(workers)} workers", f"≤ {max(workers):.0f} MB", "counted apart", met=True
-        ),
+        Row("idle daemon, its own memory", f"{own:.0f} MB", "≤ 60 MB", met=own <= 60),
+        Row(each, f"≤ {max(workers):.0f} MB", "counted apart", met=True),
     ]
 
 

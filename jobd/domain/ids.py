@@ -9,6 +9,9 @@ import threading
 
 JOB_ID = re.compile(r"job_[0-9a-f]{32}(?!\n)")
 
+_RANDOM_BYTES = 4096
+"""Drawn from the kernel at a time: a call for each id would be a good part of its cost."""
+
 _COUNTER_BITS = 42
 _COUNTER_MAX = (1 << _COUNTER_BITS) - 1
 
@@ -24,24 +27,31 @@ class IdSource:
         self._lock = threading.Lock()
         self._last_ms = 0
         self._counter = 0
+        self._random = b""
 
     def next(self, prefix: str, wall_ms: int) -> str:
         """Return `prefix` + 32 lower-case hex digits, greater than every id given before."""
         with self._lock:
             if wall_ms > self._last_ms:
                 self._last_ms = wall_ms
-                self._counter = int.from_bytes(os.urandom(6)) >> 7
+                self._counter = int.from_bytes(self._draw(6)) >> 7
             else:
                 self._counter += 1
                 if self._counter > _COUNTER_MAX:
                     self._last_ms += 1
                     self._counter = 0
-            ms, counter = self._last_ms, self._counter
+            ms, counter, tail = self._last_ms, self._counter, int.from_bytes(self._draw(4))
         high = counter >> 30
         low = counter & ((1 << 30) - 1)
-        tail = int.from_bytes(os.urandom(4))
         value = ms << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low << 32 | tail
         return f"{prefix}{value:032x}"
+
+    def _draw(self, count: int) -> bytes:
+        """Return random bytes that nobody was given before; a forked child must not use them."""
+        if len(self._random) < count:
+            self._random = os.urandom(_RANDOM_BYTES)
+        drawn, self._random = self._random[:count], self._random[count:]
+        return drawn
 
 
 def new_token() -> str:

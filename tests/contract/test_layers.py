@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"domain", "wire", "bus", "store", "files", "engine.commands"} | OPEN,
     "client": {"wire"} | OPEN,
     "cli": {"wire", "client", "domain.signing"} | OPEN,
-    "daemon": {"domain", "wire", "bus", "store", "files", "pool", "engine", "webhooks", "api"} | OPEN,
+    "daemon": {"domain", "wire", "bus", "store", "files", "pool", "engine", "webhooks", "api"}
+    | OPEN,
     "systemd": OPEN,
     "__main__": {"cli"},
     **{name: {"domain"} for name in OPEN},

@@ -48,7 +48,7 @@ RETRYABLE = Failed(JobError("x", "y", retryable=True))
 FINAL = Failed(JobError("x", "y", retryable=False))
 
 
-def settled(outcome: Outcome, *, cancel: bool = False, **counters: int) -> Any:
+def settled(outcome: Outcome, *, cancel: bool = False, **counters: Any) -> Any:
     claim = msgspec.structs.replace(CLAIM, **counters)
     backoff = BackoffPolicy(base_s=10, cap_s=100)
     return decide(claim, outcome, backoff=backoff, random=lambda: 0.5, cancel_requested=cancel)
@@ -95,7 +95,7 @@ def test_an_outcome_decides_the_status_and_who_is_charged(
     ],
     ids=["failures", "failures and crashes", "three crashes", "crash at the end", "interrupted"],
 )
-def test_attempts_are_bounded(outcome: Outcome, counters: dict[str, int]) -> None:
+def test_attempts_are_bounded(outcome: Outcome, counters: dict[str, Any]) -> None:
     settlement = settled(outcome, **counters)
 
     assert settlement.status is Status.FAILED

@@ -278,3 +278,20 @@ async def limit_pages(outbox: Outbox, pages: int) -> None:
     """Let the file have that many pages; no fewer than it has."""
     limit = f"PRAGMA max_page_count = {pages}"
     await outbox.database.run(lambda connection: connection.execute(limit).fetchall())
+
+
+async def test_a_bug_ends_the_loop_aloud(outbox: Outbox, receiver: Receiver) -> None:
+    def broken(_: Message) -> bytes | None:
+        raise LookupError
+
+    outbox.bodies = broken
+    await outbox.tell(receiver.url)
+
+    async with outbox.delivering():
+        while not outbox.deaths:
+            await outbox.a_while()
+
+    (death,) = outbox.deaths
+    outbox.deaths.clear()
+    assert isinstance(death, ExceptionGroup)
+    assert death.subgroup(LookupError)
