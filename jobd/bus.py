@@ -61,6 +61,10 @@ class Bus:
         """Call `receive` with every event from now on; it must not block."""
         self._all.append(receive)
 
+    def unsubscribe(self, receive: _Receive) -> None:
+        """Stop calling `receive` with every event."""
+        self._all.remove(receive)
+
     def watch(self, seq: int) -> Watch:
         """Return a context manager that sees the job's events while it is open."""
         return Watch(self, seq)

@@ -11,13 +11,10 @@ import logging
 import os
 import random
 import signal
-import socket
-import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from sqlite3 import sqlite_version
-from typing import Any
 
 import msgspec
 import uvloop
@@ -25,22 +22,34 @@ from aiohttp import web
 
 from jobd import logs
 from jobd.api import app as api
+from jobd.api.server import SocketUnusable, bound, served
 from jobd.bus import Bus
-from jobd.config import Config, allowed_paths
+from jobd.config import Config, ConfigError, Webhooks, allowed_paths
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.clock import SystemClock
+from jobd.domain.deliveries import Message, parse_target
 from jobd.engine import recovery
 from jobd.engine.commands import Commands
 from jobd.engine.dispatcher import Dispatcher
 from jobd.engine.kinds import Kinds, decode_catalog
 from jobd.engine.scheduler import Scheduler
 from jobd.files.layout import Layout
-from jobd.pool.catalog import load_catalog
+from jobd.files.logs import Logs
+from jobd.files.uploads import sweep_incoming
+from jobd.pool.catalog import CatalogFailed, load_catalog
 from jobd.pool.supervisor import Settings, Supervisor
 from jobd.store.database import Database, DatabaseUnusable
+from jobd.store.deliveries import Deliveries
 from jobd.store.readers import Readers
 from jobd.store.writer import Writer
+from jobd.systemd import Notifier
+from jobd.webhooks import egress
+from jobd.webhooks.deliverer import Deliverer
+from jobd.webhooks.sender import Sender
 from jobd.wire.status import Check, Slots
+from jobd.wire.times import from_ms
+from jobd.wire.webhooks import encode_notice
+from jobd.wire.workers import Worker
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +57,8 @@ EXIT_IO_ERROR = 74
 EXIT_ALREADY_RUNNING = 75
 EXIT_CONFIG = 78
 
-BACKLOG = 1024
-"""The default of 128 refuses part of a burst of 256 connects."""
-
-
-class SocketUnusable(Exception):  # noqa: N818
-    """The socket's path cannot be bound."""
+WEBHOOKS_GRACE_S = 5.0
+"""How long attempts under way may go on when the daemon stops; they are made again."""
 
 
 def serve(config: Config, environ: Mapping[str, str]) -> int:
@@ -68,6 +73,7 @@ def serve(config: Config, environ: Mapping[str, str]) -> int:
         layout.make()
         lock = recovery.take_lock(layout.lock)
         try:
+            sweep_incoming(layout)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(Daemon(config, environ, layout).run())
         finally:
@@ -76,7 +82,7 @@ def serve(config: Config, environ: Mapping[str, str]) -> int:
         return _refuse(EXIT_ALREADY_RUNNING, error)
     except SocketUnusable as error:
         return _refuse(EXIT_ALREADY_RUNNING, error)
-    except (DatabaseUnusable, recovery.WorkersRemain, PermissionError) as error:
+    except (ConfigError, DatabaseUnusable, recovery.WorkersRemain, PermissionError) as error:
         return _refuse(EXIT_CONFIG, error)
     except OSError as error:
         return _refuse(EXIT_IO_ERROR, error)
@@ -85,6 +91,17 @@ def serve(config: Config, environ: Mapping[str, str]) -> int:
 def _refuse(status: int, error: Exception) -> int:
     sys.stderr.write(f"jobd: {error}\n")
     return status
+
+
+def _egress_policy(webhooks: Webhooks) -> egress.Policy:
+    try:
+        return egress.policy(
+            allow_http=webhooks.allow_http,
+            allow_private=webhooks.allow_private,
+            allow_unix=webhooks.allow_unix,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 class Daemon:
@@ -100,27 +117,35 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._status = 0
+        self._logs = Logs(layout.logs, head_bytes=config.limits.log_bytes)
         self._dispatcher = Dispatcher(
             self._kinds,
+            self._logs,
             default_backoff=BackoffPolicy(config.jobs.backoff_base_s, config.jobs.backoff_cap_s),
             random=random.random,
         )
         self._started_at_ms = self._clock.wall_ms()
+        self._notifier = Notifier(environ)
+        self._egress = _egress_policy(config.webhooks)
 
     async def run(self) -> int:
         """Start, serve, stop; return the exit status."""
         self._handle_signals()
+        server = self._config.server
         async with contextlib.AsyncExitStack() as stack:
+            listener = stack.enter_context(bound(server.socket, int(server.socket_mode, 8)))
             database = await Database.open(
                 self._layout.database, synchronous=self._config.store.synchronous
             )
             stack.push_async_callback(database.close)
             identity = database.identity
+            readers = Readers(database)
             workers_lock = await recovery.collect_old_workers(
                 self._layout.workers_lock, identity.database_id, identity.start_number
             )
             stack.callback(os.close, workers_lock)
-            writer = self._writer(database)
+            deliverer = await stack.enter_async_context(self._webhooks(database, readers))
+            writer = self._writer(database, deliverer)
             await writer.start()
             stack.push_async_callback(writer.close)
             recovered = await writer.recover()
@@ -130,24 +155,28 @@ class Daemon:
                 settings,
                 scratch=self._layout.scratch,
                 artifacts=self._layout.artifacts,
+                uploads=self._layout.uploads,
                 listener=self._dispatcher,
                 workers_lock_fd=workers_lock,
             )
             await pool.start()
             stack.push_async_callback(pool.close)
             self._dispatcher.start(pool, writer)
-            readers = Readers(database)
             await self._use_stored_catalog(readers)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             for work in (
                 Scheduler(writer, self._bus).run(),
                 self._load_catalog(writer, settings.mark, workers_lock),
+                self._notifier.feed_watchdog(database.alive),
             ):
                 stack.callback(tasks.create_task(work).cancel)
-            await self._listen(stack, self._app(writer, readers, pool, settings))
+            app = self._app(database, writer, readers, pool, settings)
+            await stack.enter_async_context(served(app, listener))
             sys.stderr.write(f"jobd is ready on {self._config.server.socket}\n")
             sys.stderr.flush()
+            self._notifier.ready("Serving.")
             await self._stop.wait()
+            self._notifier.stopping("Draining.")
             await self._drain(pool)
         return self._status
 
@@ -162,7 +191,7 @@ class Daemon:
             self._hurry.set()
         self._stop.set()
 
-    def _writer(self, database: Database) -> Writer:
+    def _writer(self, database: Database, deliverer: Deliverer) -> Writer:
         return Writer(
             database,
             self._clock,
@@ -170,7 +199,35 @@ class Daemon:
             free_slots=self._dispatcher.free_slots,
             claimed=self._dispatcher.claimed,
             died=self._writer_died,
+            messages=deliverer.wake,
         )
+
+    @contextlib.asynccontextmanager
+    async def _webhooks(self, database: Database, readers: Readers) -> AsyncIterator[Deliverer]:
+        """Deliver what is due, until the end of the block."""
+        webhooks = self._config.webhooks
+
+        async def render(message: Message) -> bytes | None:
+            jobs = await readers.get_many([message.seq])
+            return encode_notice(message, jobs[message.seq]) if jobs else None
+
+        sender = Sender(self._egress, self._clock, timeout_s=webhooks.timeout_s)
+        deliverer = Deliverer(
+            Deliveries(database, self._clock),
+            sender,
+            self._clock,
+            render=render,
+            policy=self._egress,
+            schedule_s=webhooks.schedule_s,
+            random=random.random,
+            died=self._writer_died,
+        )
+        deliverer.start()
+        try:
+            yield deliverer
+        finally:
+            await deliverer.stop(WEBHOOKS_GRACE_S)
+            await sender.close()
 
     def _writer_died(self, error: BaseException) -> None:
         log.critical("The database cannot be written: jobd stops.", exc_info=error)
@@ -201,7 +258,14 @@ class Daemon:
             self._kinds.install(catalog)
 
     async def _load_catalog(self, writer: Writer, mark: str, workers_lock: int) -> None:
-        catalog = await load_catalog(mark, workers_lock)
+        try:
+            catalog = await load_catalog(mark, workers_lock)
+        except (CatalogFailed, OSError) as failure:
+            log.critical(
+                "The handlers could not be looked up: those of the last start stay known.",
+                extra={"reason": str(failure)},
+            )
+            return
         self._kinds.install(catalog)
         await writer.save_catalog(msgspec.json.encode(catalog))
         for error in catalog.errors.values():
@@ -209,7 +273,12 @@ class Daemon:
             log.warning("A handler did not load.", extra=about | {"reason": error.message})
 
     def _app(
-        self, writer: Writer, readers: Readers, pool: Supervisor, settings: Settings
+        self,
+        database: Database,
+        writer: Writer,
+        readers: Readers,
+        pool: Supervisor,
+        settings: Settings,
     ) -> web.Application:
         commands = Commands(
             self._config,
@@ -218,6 +287,8 @@ class Daemon:
             writer=writer,
             readers=readers,
             running=self._dispatcher,
+            layout=self._layout,
+            check_callback=lambda url: parse_target(url, self._egress),
         )
         services = api.Services(
             config=self._config,
@@ -226,7 +297,10 @@ class Daemon:
             readers=readers,
             bus=self._bus,
             catalog=lambda: self._kinds.catalog,
-            artifacts=self._layout.artifacts,
+            layout=self._layout,
+            logs=self._logs,
+            workers=lambda: _workers(pool),
+            rotate_secret=Deliveries(database, self._clock).rotate,
             draining=self._stop,
             slots=lambda: _slots(settings, pool),
             ready=lambda: self._checks(readers, pool),
@@ -246,16 +320,6 @@ class Daemon:
             "workers": Check("ok" if alive else "unavailable"),
             "draining": Check("unavailable" if self._stop.is_set() else "ok"),
         }
-
-    async def _listen(self, stack: contextlib.AsyncExitStack, app: web.Application) -> None:
-        runner = web.AppRunner(app, **SERVER_LIMITS)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        path = self._config.server.socket
-        listener = bind(path, int(self._config.server.socket_mode, 8))
-        bound = _identity(path)
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
-        stack.callback(_unlink_if_ours, path, bound)
 
     async def _drain(self, pool: Supervisor) -> None:
         """Let running jobs end, then end them; submissions are taken till the very end."""
@@ -277,58 +341,17 @@ def _slots(settings: Settings, pool: Supervisor) -> dict[str, Slots]:
     return {lane: Slots(total[lane], free) for lane, free in pool.free().items()}
 
 
-SERVER_LIMITS: dict[str, Any] = {
-    "access_log": None,
-    "auto_decompress": False,
-    "handle_signals": False,
-    "handler_cancellation": False,
-    "keepalive_timeout": 75.0,
-    "shutdown_timeout": 5.0,
-}
-"""What the server is given besides the routes: see api/middleware.py for the request's own."""
-
-
-def bind(path: str, mode: int) -> socket.socket:
-    """Return a unix socket bound at `path` with the permissions `mode` from its first moment.
-
-    Binding would silently steal the path, so a socket that somebody answers on is left
-    alone: SocketUnusable. A dead one is removed; anything else at `path` is an error.
-    """
-    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        _clear(path)
-        before = os.umask(0o777 & ~mode)
-        try:
-            listener.bind(path)
-        finally:
-            os.umask(before)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _clear(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise SocketUnusable(f"{path} is there already, and it is no socket")
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(path)
-            except ConnectionRefusedError:
-                Path(path).unlink()
-            else:
-                raise SocketUnusable(f"another program listens on {path}")
-
-
-def _identity(path: str) -> tuple[int, int]:
-    found = os.lstat(path)
-    return found.st_dev, found.st_ino
-
-
-def _unlink_if_ours(path: str, bound: tuple[int, int]) -> None:
-    """Remove the socket, unless somebody else has put one there meanwhile."""
-    with contextlib.suppress(FileNotFoundError):
-        if _identity(path) == bound:
-            Path(path).unlink()
+def _workers(pool: Supervisor) -> list[Worker]:
+    return [
+        Worker(
+            worker_id=str(worker.worker_id),
+            lane=worker.lane,
+            pid=worker.pid,
+            state=worker.state,
+            job_ids=list(worker.job_ids),
+            jobs_done=worker.jobs_done,
+            rss_bytes=worker.rss_bytes,
+            started_at=from_ms(worker.started_at_ms),
+        )
+        for worker in pool.workers()
+    ]

@@ -9,52 +9,103 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from jobd.api.events import EventRoutes
 from jobd.api.handlers import HandlerRoutes
 from jobd.api.health import HealthRoutes
+from jobd.api.hub import Hub
 from jobd.api.jobs import JobRoutes
+from jobd.api.logs import LogRoutes
 from jobd.api.middleware import boundary
 from jobd.api.results import ResultRoutes
 from jobd.api.services import Services
+from jobd.api.streams import Streams
+from jobd.api.uploads import UploadRoutes
 from jobd.api.waiting import Waits
+from jobd.api.webhooks import WebhookRoutes
+from jobd.api.workers import WorkerRoutes
 
 __all__ = ["Services", "build"]
+
+_JOB = "/v1/jobs/{job_id}"
+_UPLOAD = "/v1/uploads/{file_id}"
+
+_Route = tuple[str, str, Handler]
 
 
 def build(services: Services) -> web.Application:
     """Return the application; it is started and cleaned up by its runner."""
     waits = Waits(services.draining)
+    streams = Streams(
+        services.draining,
+        limit=services.config.limits.streams_per_principal,
+        keep_alive_s=services.keep_alive_s,
+    )
+    hub = Hub(services.bus, services.readers, progress_interval_s=services.progress_interval_s)
     app = web.Application(
         middlewares=[boundary(services.clock)],
         client_max_size=services.config.limits.body_bytes,
     )
-    for method, path, handler in _routes(services, waits):
+    routes = [
+        *_job_routes(services, waits),
+        *_stream_routes(services, streams, hub),
+        *_other_routes(services),
+    ]
+    for method, path, handler in routes:
         app.router.add_route(method, path, handler, expect_handler=_body_is_asked_for_later)
 
-    async def drained_waits(_app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(waits.end_when_draining())
+    async def ending(_app: web.Application) -> AsyncIterator[None]:
+        """End what waits when jobd drains."""
+        tasks = [
+            asyncio.create_task(waits.end_when_draining()),
+            asyncio.create_task(streams.end_when_draining()),
+        ]
         yield
-        task.cancel()
-        await asyncio.wait([task])
+        hub.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
-    app.cleanup_ctx.append(drained_waits)
+    app.cleanup_ctx.append(ending)
     return app
 
 
-def _routes(services: Services, waits: Waits) -> list[tuple[str, str, Handler]]:
+def _job_routes(services: Services, waits: Waits) -> list[_Route]:
     jobs, results = JobRoutes(services, waits), ResultRoutes(services)
-    handlers, health = HandlerRoutes(services), HealthRoutes(services)
-    one = "/v1/jobs/{job_id}"
     return [
         ("POST", "/v1/jobs", jobs.submit),
         ("GET", "/v1/jobs", jobs.page),
-        ("GET", one, jobs.read),
-        ("POST", f"{one}/cancel", jobs.cancel),
-        ("GET", f"{one}/result", results.result),
-        ("HEAD", f"{one}/result", results.result),
-        ("GET", f"{one}/artifacts", results.artifacts),
-        ("GET", f"{one}/artifacts/{{name}}", results.artifact),
-        ("HEAD", f"{one}/artifacts/{{name}}", results.artifact),
-        ("GET", "/v1/handlers", handlers.page),
+        ("GET", _JOB, jobs.read),
+        ("DELETE", _JOB, jobs.delete),
+        ("POST", f"{_JOB}/cancel", jobs.cancel),
+        ("POST", f"{_JOB}/retry", jobs.retry),
+        ("GET", f"{_JOB}/result", results.result),
+        ("HEAD", f"{_JOB}/result", results.result),
+        ("GET", f"{_JOB}/artifacts", results.artifacts),
+        ("GET", f"{_JOB}/artifacts/{{name}}", results.artifact),
+        ("HEAD", f"{_JOB}/artifacts/{{name}}", results.artifact),
+    ]
+
+
+def _stream_routes(services: Services, streams: Streams, hub: Hub) -> list[_Route]:
+    events, logs = EventRoutes(services, streams, hub), LogRoutes(services, streams)
+    return [
+        ("GET", f"{_JOB}/events", events.of_job),
+        ("GET", f"{_JOB}/logs", logs.log),
+        ("GET", "/v1/events", events.of_all),
+    ]
+
+
+def _other_routes(services: Services) -> list[_Route]:
+    uploads, webhooks = UploadRoutes(services), WebhookRoutes(services)
+    health = HealthRoutes(services)
+    return [
+        ("POST", "/v1/uploads", uploads.create),
+        ("GET", _UPLOAD, uploads.read),
+        ("HEAD", _UPLOAD, uploads.read),
+        ("DELETE", _UPLOAD, uploads.delete),
+        ("POST", "/v1/webhook-endpoints/default/rotate-secret", webhooks.rotate_secret),
+        ("GET", "/v1/handlers", HandlerRoutes(services).page),
+        ("GET", "/v1/workers", WorkerRoutes(services).page),
         ("GET", "/v1/status", health.status),
         ("GET", "/livez", health.alive),
         ("GET", "/readyz", health.ready),

@@ -6,14 +6,13 @@ for each field. Not here: the args' own schema (engine/kinds.py).
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote
 
 import msgspec
 from aiohttp import HttpVersion11, web
 
-from jobd.domain.errors import FieldError, Invalid, Malformed, TooLarge
+from jobd.domain.errors import FieldError, Invalid, Malformed, TooLarge, pointer
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -25,7 +24,6 @@ _INTEGRAL_BELOW = 2.0**53
 _JSON = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
 _MESSAGE = re.compile(r"(?P<detail>.*?)(?: - at .*`(?P<path>\$[^`]*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
-_FRAGMENT_SAFE = "!$&'()*+,;=:@-._~?"
 
 
 async def read_json(request: web.Request, *, limit_bytes: int, timeout_s: float) -> bytes:
@@ -39,13 +37,7 @@ async def read_json(request: web.Request, *, limit_bytes: int, timeout_s: float)
     content_type = headers.get("Content-Type", "")
     if content_type != "application/json" and _JSON.fullmatch(content_type) is None:
         raise Malformed("unsupported_media_type", "The Content-Type must be application/json.")
-    if headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Malformed("unsupported_media_type", "No Content-Encoding is taken.")
-    if (request.content_length or 0) > limit_bytes:
-        raise _too_large(limit_bytes)
-    if headers.get("Expect", "").lower() == "100-continue" and request.version == HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer itself has not begun
+    await _ask_for_body(request, _too_large(limit_bytes), limit_bytes)
     try:
         if request.content.is_eof():  # it is here: neither a timer nor a task switch is needed
             body = request.content.read_nowait()
@@ -55,13 +47,53 @@ async def read_json(request: web.Request, *, limit_bytes: int, timeout_s: float)
         async with asyncio.timeout(timeout_s):
             return await request.read()
     except TimeoutError:
-        raise Malformed(
-            "body_timeout", f"The body did not arrive within {timeout_s:g} s.", retryable=True
-        ) from None
+        raise _late(f"The body did not arrive within {timeout_s:g} s.") from None
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(limit_bytes) from None
     except web.RequestPayloadError as error:
-        raise Malformed("malformed_body", f"The body could not be read: {error}.") from None
+        raise _unreadable(error) from None
+
+
+async def read_pieces(
+    request: web.Request, too_large: TooLarge, *, limit_bytes: int, stall_timeout_s: float
+) -> AsyncIterator[bytes]:
+    """Yield a body of any type as it arrives, for as long as some of it arrives in time.
+
+    Refuses what it can before the body is sent, as `read_json`; that it does not become
+    more than `limit_bytes` is up to the caller. Raises Malformed or `too_large`.
+    """
+    await _ask_for_body(request, too_large, limit_bytes)
+    try:
+        while True:
+            async with asyncio.timeout(stall_timeout_s):
+                piece = await request.content.readany()
+            if not piece:
+                return
+            yield piece
+    except TimeoutError:
+        raise _late(f"Nothing arrived for {stall_timeout_s:g} s.") from None
+    except web.RequestPayloadError as error:
+        raise _unreadable(error) from None
+
+
+async def _ask_for_body(request: web.Request, too_large: TooLarge, limit_bytes: int) -> None:
+    """Refuse what the headers give reason to; tell a client that waits for it to send the body."""
+    headers = request.headers
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Malformed("unsupported_media_type", "No Content-Encoding is taken.")
+    if (request.content_length or 0) > limit_bytes:
+        raise too_large
+    if headers.get("Expect", "").lower() == "100-continue" and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+
+
+def _late(detail: str) -> Malformed:
+    return Malformed("body_timeout", detail, retryable=True)
+
+
+def _unreadable(error: Exception) -> Malformed:
+    return Malformed("malformed_body", f"The body could not be read: {error}.")
 
 
 def _too_large(limit_bytes: int) -> TooLarge:
@@ -99,7 +131,7 @@ class Decoder(Generic[T]):
             raise _invalid([FieldError("Expected an object", pointer="#")])
         errors = [error for name in document for error in self._check(document, name)]
         errors += [
-            FieldError("The field is required", pointer=_pointer([name]))
+            FieldError("The field is required", pointer=pointer([name]))
             for name, field in self._fields.items()
             if field.required and name not in document
         ]
@@ -111,7 +143,7 @@ class Decoder(Generic[T]):
         """Yield what is wrong with one field; a whole float for an integer is made one."""
         field = self._fields.get(name)
         if field is None:
-            yield FieldError("There is no such field", pointer=_pointer([name]))
+            yield FieldError("There is no such field", pointer=pointer([name]))
             return
         value = document[name]
         try:
@@ -149,10 +181,4 @@ def _field_error(error: msgspec.ValidationError, *parents: str) -> FieldError:
     match = _MESSAGE.fullmatch(str(error))
     detail, path = (match["detail"], match["path"] or "") if match else (str(error), "")
     steps = [name or index for name, index in _STEP.findall(path.split("[...]")[0])]
-    return FieldError(detail, pointer=_pointer([*parents, *steps]))
-
-
-def _pointer(path: list[str]) -> str:
-    """Return `path` as a JSON Pointer URI fragment (RFC 6901, section 6)."""
-    escaped = (part.replace("~", "~0").replace("/", "~1") for part in path)
-    return "#" + "".join(f"/{quote(part, safe=_FRAGMENT_SAFE)}" for part in escaped)
+    return FieldError(detail, pointer=pointer([*parents, *steps]))

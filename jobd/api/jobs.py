@@ -1,4 +1,4 @@
-"""`/v1/jobs`: submit, list, read (and wait for), cancel.
+"""`/v1/jobs`: submit, list, read (and wait for), cancel, retry, delete.
 
 A submission is answered from what was stored, without reading it back, unless the answer
 waited for the job. Not here: what a submission may say (engine/commands.py), the
@@ -72,6 +72,8 @@ class JobRoutes:
                 start_before_ms=_moment(asked.start_before, "start_before"),
                 metadata=asked.metadata,
                 traceparent=traceparent(request.headers),
+                callback_url=asked.callback_url,
+                callback_events=asked.callback_events,
                 idempotency=None if key is None else _idempotency(key, asked),
             )
         )
@@ -175,6 +177,23 @@ class JobRoutes:
         headers = {**_JSON, "Cache-Control": "no-store", **_version(job, now_ms)}
         status = 202 if still_running else 200
         return web.Response(body=self._document(job, now_ms), status=status, headers=headers)
+
+    async def retry(self, request: web.Request) -> web.Response:
+        """Queue a new job like one that failed or was cancelled, and answer 202 with it."""
+        parameters.check(request)
+        found = await lookup.find_job(self._services, request)
+        job = await self._services.commands.retry(found.job_id)
+        now_ms = self._services.clock.wall_ms()
+        headers = {**_JSON, "Cache-Control": "no-store", **_version(job, now_ms)}
+        headers["Location"] = f"{ROUTE}/{job.job_id}"
+        return web.Response(body=self._document(job, now_ms), status=202, headers=headers)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Delete a job that is over, and all that is kept of it."""
+        parameters.check(request)
+        job = await lookup.find_job(self._services, request)
+        await self._services.commands.delete(job.job_id)
+        return web.Response(status=204)
 
     def _document(self, job: Job, now_ms: int) -> bytes:
         catalog = self._services.catalog()

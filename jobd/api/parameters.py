@@ -36,7 +36,8 @@ _LIST = frozenset(
     }
 )
 _REPEATABLE = frozenset({"status"})
-_PAGE_SIZE = re.compile(r"[0-9]{1,9}")
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_FLAGS = {"0": False, "false": False, "1": True, "true": True}
 _SEQ_BYTES = 8
 _DIGEST_BYTES = 8
 
@@ -62,7 +63,7 @@ def job_filter(request: web.Request, principal: str) -> JobFilter:
     check(request, _LIST)
     query = request.query
     asked = JobFilter(
-        statuses=tuple(dict.fromkeys(_status(word) for word in query.getall("status", ()))),
+        statuses=statuses(request),
         kind=query.get("kind"),
         queue=query.get("queue"),
         created_after_ms=_moment(request, "created_after"),
@@ -110,6 +111,31 @@ def _digest(asked: JobFilter) -> bytes:
     return hashlib.sha256(msgspec.json.encode(same)).digest()[:_DIGEST_BYTES]
 
 
+def statuses(request: web.Request) -> tuple[Status, ...]:
+    """Return the statuses asked for, each once, none when all are; raises Malformed."""
+    words = request.query.getall("status", ())
+    return tuple(dict.fromkeys(_status(word) for word in words))
+
+
+def whole(request: web.Request, name: str, lowest: int, highest: int) -> int | None:
+    """Return a whole number between two others, None when it is not given; raises Malformed."""
+    value = request.query.get(name)
+    if value is None:
+        return None
+    number = int(value) if _WHOLE.fullmatch(value) else lowest - 1
+    if not lowest <= number <= highest:
+        _refuse(name, f"It must be a whole number from {lowest} to {highest}.")
+    return number
+
+
+def flag(request: web.Request, name: str) -> bool:
+    """Return whether something is asked for, as 1 or true; raises Malformed."""
+    value = request.query.get(name, "0")
+    if value not in _FLAGS:
+        _refuse(name, f"It must be one of {', '.join(_FLAGS)}.")
+    return _FLAGS[value]
+
+
 def _status(word: str) -> Status:
     try:
         return Status(word)
@@ -130,7 +156,7 @@ def _moment(request: web.Request, name: str) -> int | None:
 def _page_size(value: str | None) -> int:
     if not value:
         return DEFAULT_PAGE_SIZE
-    size = int(value) if _PAGE_SIZE.fullmatch(value) else 0
+    size = int(value) if _WHOLE.fullmatch(value) else 0
     if not 1 <= size <= MAX_PAGE_SIZE:
         _refuse("page_size", f"It must be a whole number from 1 to {MAX_PAGE_SIZE}.")
     return size

@@ -1,16 +1,18 @@
-"""Request headers that change an answer: Prefer, If-None-Match, Idempotency-Key, traceparent.
+"""Request headers that change an answer.
 
-Preferences that are unknown or make no sense are ignored, never an error (RFC 7240); an
-Idempotency-Key that makes no sense is refused, as it was meant to protect.
+Prefer, Accept, If-None-Match, Idempotency-Key, traceparent. What makes no sense in them is
+ignored, never an error (RFC 7240); only an Idempotency-Key is refused then, as it was
+meant to protect.
 """
 
 import functools
 import re
+from collections.abc import Sequence
 
 import msgspec
 from multidict import CIMultiDictProxy
 
-from jobd.domain.errors import FieldError, Malformed
+from jobd.domain.errors import FieldError, JobdError, Malformed
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -20,6 +22,8 @@ _PAIR = re.compile(rf"\s*({_WORD})\s*(?:=\s*({_WORD}|{_QUOTED})?\s*)?")
 _SECONDS = re.compile(r"[0-9]{1,4000}")  # int() refuses more than 4300 digits
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 _IDEMPOTENCY_KEY = re.compile(r'"([ -!#-~]{1,255})"|([!#-~]{1,255})')
+_MEDIA_RANGE = re.compile(rf"\s*({_WORD})/({_WORD})\s*")
+_QUALITY = re.compile(r"\s*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*")
 _TRACE = r"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 # a version to come may have more fields behind these four
 _TRACEPARENT = re.compile(rf"(00{_TRACE})|((?!00|ff)[0-9a-f]{{2}}{_TRACE})(?:-.*)?")
@@ -71,6 +75,39 @@ def _parsed(value: str, max_wait_s: int) -> Preferences:
 
 def _unquoted(word: str) -> str:
     return re.sub(r"\\(.)", r"\1", word[1:-1]) if word.startswith('"') else word
+
+
+def chosen(headers: CIMultiDictProxy[str], offers: Sequence[str]) -> str:
+    """Return which media type of `offers` Accept likes best, of equals the first.
+
+    Raises JobdError (`not_acceptable`) when it excludes them all.
+    """
+    values = headers.getall("Accept", ())
+    ranges = _media_ranges(",".join(values))
+    best = max(offers, key=lambda offer: _quality(offer, ranges))
+    if not _quality(best, ranges):
+        raise JobdError("not_acceptable", f"Here is {' or '.join(offers)}.")
+    return best
+
+
+@functools.lru_cache(maxsize=128)
+def _media_ranges(value: str) -> dict[tuple[str, str], float]:
+    """Return the quality of each range; an Accept that says nothing takes anything."""
+    found: dict[tuple[str, str], float] = {}
+    for element in _ELEMENT.findall(value):
+        media_range, *parameters = _PART.findall(element) or [""]
+        match = _MEDIA_RANGE.fullmatch(media_range)
+        if match is not None:
+            qualities = [q[1] for q in map(_QUALITY.fullmatch, parameters) if q is not None]
+            found[match[1].lower(), match[2].lower()] = float(qualities[0]) if qualities else 1.0
+    return found or {("*", "*"): 1.0}
+
+
+def _quality(offer: str, ranges: dict[tuple[str, str], float]) -> float:
+    """Return how much an offer is liked: what the most specific range that fits it says."""
+    major, minor = offer.split("/")
+    fitting = ((major, minor), (major, "*"), ("*", "*"))
+    return next((ranges[key] for key in fitting if key in ranges), 0.0)
 
 
 def matches(headers: CIMultiDictProxy[str], etag: str) -> bool:

@@ -130,7 +130,7 @@ class ResultRoutes:
         """Open the stored file; OSError when it is not the one that was stored."""
         if result.path is None:
             raise OSError("a result has neither a body nor a file")
-        file = open_below(self._services.artifacts, result.path)
+        file = open_below(self._services.layout.artifacts, result.path)
         size_bytes = os.fstat(file.fileno()).st_size
         if size_bytes != result.size_bytes:
             file.close()

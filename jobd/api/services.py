@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from jobd.bus import Bus
 from jobd.config import Config
 from jobd.domain.catalog import Catalog
 from jobd.domain.clock import Clock
+from jobd.domain.deliveries import RotatedSecret
 from jobd.engine.commands import Commands
+from jobd.files.layout import Layout
+from jobd.files.logs import Logs
 from jobd.store.readers import Readers
 from jobd.wire.status import Check, Slots
+from jobd.wire.workers import Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +28,16 @@ class Services:
     bus: Bus
     catalog: Callable[[], Catalog | None]
     """The newest catalogue; None until the first one."""
-    artifacts: Path
-    """The folder below which stored files lie."""
+    layout: Layout
+    """Where stored files are."""
+    logs: Logs
     draining: asyncio.Event
     """Set when the daemon stops: requests that wait are answered at once."""
     slots: Callable[[], Mapping[str, Slots]]
     """Capacity by lane."""
+    workers: Callable[[], list[Worker]]
+    rotate_secret: Callable[[str, float], Awaitable[RotatedSecret]]
+    """Gives a principal a new secret; the old one signs too for so many seconds."""
     ready: Callable[[], Awaitable[Mapping[str, Check]]]
     """The conditions of `/readyz`."""
     instance_id: str
@@ -38,3 +45,9 @@ class Services:
     sqlite_version: str
     body_timeout_s: float = 10.0
     """How long a client may take to send a body."""
+    stall_timeout_s: float = 30.0
+    """How long it may send nothing of an upload."""
+    keep_alive_s: float = 15.0
+    """How long a stream may be silent."""
+    progress_interval_s: float = 0.5
+    """At most one event in it tells of a job's progress."""

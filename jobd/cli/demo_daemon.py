@@ -29,11 +29,14 @@ _SHOWN_LINES = 20
 class ScratchDaemon:
     """`jobd serve` in `folder`. Enter to start it and wait until it is ready.
 
-    ClickException, with the end of its log, when it does not get ready. Leaving sends
+    Its handlers may open what lies below `sources`, its callbacks go to the socket
+    `call_back`. ClickException, with the end of its log, when it does not get ready. Leaving sends
     SIGTERM and waits; `status` is its exit status then.
     """
 
-    def __init__(self, folder: Path, sources: Iterable[Path], environ: Environ) -> None:
+    def __init__(
+        self, folder: Path, sources: Iterable[Path], environ: Environ, *, call_back: str
+    ) -> None:
         self.socket = str(folder / "s")
         self.log = folder / "daemon.log"
         self.config = folder / "jobd.toml"
@@ -44,6 +47,7 @@ class ScratchDaemon:
             f"socket = {_toml(self.socket)}\n"
             f"[pool]\ndrain_s = {_DRAIN_S}\n"
             f"[files]\nallow_paths = {_toml(allowed)}\n"
+            f"[webhooks]\nallow_unix = {_toml([call_back])}\n"
         )
         self.log.touch()
         # the caller's own settings are about the caller's own daemon

@@ -25,6 +25,7 @@ from jobd.wire.jobs import JobDetail
 
 _SHOWN_FILES = 10
 _SHOWN_REJECTS = 5
+_SHOWN_LINES = 5
 _LONGEST_REJECT = 110
 _LONGEST_PAGE = 1000
 
@@ -54,6 +55,13 @@ class Done(NamedTuple):
     result: ImportResult
 
 
+class Calls(NamedTuple):
+    """The callbacks that came and were signed as they should be, and where they came."""
+
+    genuine: int
+    socket: str
+
+
 class Figure(NamedTuple):
     """A number, what it counts, and where it stands to be read again."""
 
@@ -79,8 +87,8 @@ _FIGURES: tuple[Column[Figure], ...] = (
 )
 
 
-def print_report(client: Client, imports: list[Import], database: Path, *, kept: bool) -> bool:
-    """Print all there is to say; return whether all jobs completed and the rows are there."""
+def print_report(client: Client, imports: list[Import], database: Path, calls: Calls) -> bool:
+    """Print what came of the imports; return whether all jobs completed and the rows are there."""
     done = [
         Done(source, job, msgspec.json.decode(job.result, type=ImportResult))
         for source, job in imports
@@ -91,10 +99,10 @@ def print_report(client: Client, imports: list[Import], database: Path, *, kept:
         return False
     counts = _counts(done, database)
     _print_files(done)
-    print_table(_FIGURES, list(_figures(client, done, counts, database)))
+    print_table(_FIGURES, list(_figures(client, done, counts, database, calls)))
     click.echo()
+    _print_course(client, done[0])
     _print_rejects(client, done)
-    _print_commands(done[0].source, database.parent, kept=kept)
     imported = sum(each.result.rows_imported for each in done)
     counted = sum(counts.values())
     if counted != imported:
@@ -110,7 +118,7 @@ def _print_files(done: list[Done]) -> None:
 
 
 def _figures(
-    client: Client, done: list[Done], counts: dict[str, int], database: Path
+    client: Client, done: list[Done], counts: dict[str, int], database: Path, calls: Calls
 ) -> Iterator[Figure]:
     results = ".result of all GET /v1/jobs/{id}"
     path = f"/v1/jobs?status=completed&page_size={_LONGEST_PAGE}"
@@ -124,6 +132,8 @@ def _figures(
     yield Figure("rows rejected", f"{rejected:,}", f"sum of rows_rejected in {results}")
     bytes_total = sum(each.result.bytes_total for each in done)
     yield Figure("bytes", f"{bytes_total:,}", f"sum of bytes_total in {results}")
+    where = f"POST to {calls.socket}, signed with the secret of rotate-secret"
+    yield Figure("callbacks verified", f"{calls.genuine:,}", where)
     first = min(job.started_at for job in completed if job.started_at)
     last = max(job.completed_at for job in completed if job.completed_at)
     yield Figure("from first to last", duration(first, last), f"started_at, completed_at in {path}")
@@ -144,6 +154,20 @@ def _counts(done: list[Done], database: Path) -> dict[str, int]:
         connection.close()
 
 
+def _print_course(client: Client, one: Done) -> None:
+    """Print what happened to one job, and what its handler wrote meanwhile."""
+    job = one.job
+    events = client.history(job.job_id).value.events
+    click.echo(f"What happened to {plain(one.source.name)}, from GET {job.events_url}:")
+    for event in events:
+        click.echo(f"  {event.timestamp:%H:%M:%S.%f}"[:-3] + f"  {event.type}")
+    click.echo()
+    click.echo(f"What it logged, from GET {job.logs_url}:")
+    for line in client.logs(job.job_id, tail=_SHOWN_LINES):
+        click.echo(f"  {line.stream}: {plain(line.line)}")
+    click.echo()
+
+
 def _print_rejects(client: Client, done: list[Done]) -> None:
     most = max(done, key=lambda each: each.result.rows_rejected)
     if most.result.rejects is None:
@@ -157,7 +181,7 @@ def _print_rejects(client: Client, done: list[Done]) -> None:
     click.echo()
 
 
-def _print_commands(source: Source, folder: Path, *, kept: bool) -> None:
+def print_commands(source: Source, folder: Path, *, kept: bool) -> None:
     """Print command lines that work when they are typed after this command has ended."""
     program = _program()
     if kept:
@@ -182,6 +206,7 @@ def _print_commands(source: Source, folder: Path, *, kept: bool) -> None:
         f"{program} ls --socket {socket}",
         f"{curl} -H 'Prefer: wait=10' -H 'Content-Type: application/json' -d {submission}",
         curl,
+        f"{program} top --once --socket {socket}",
         "kill $!",
     ):
         click.echo(f"  {command}")

@@ -9,7 +9,7 @@ import click
 
 from jobd.cli.output import plain
 from jobd.client import ApiError, ClientError, Unreachable
-from jobd.wire.jobs import JobDetail
+from jobd.wire.jobs import Job
 from jobd.wire.problems import Problem
 
 
@@ -47,7 +47,7 @@ def _problem(problem: Problem) -> None:
     say(f"  (HTTP {problem.status}, request {plain(problem.request_id)})")
 
 
-def unsuccessful(job: JobDetail) -> None:
+def unsuccessful(job: Job) -> None:
     """Say that `job` ended failed or cancelled, and why."""
     say(f"jobd: job {job.job_id} ended {job.status}")
     if job.error is None:

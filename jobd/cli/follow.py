@@ -1,6 +1,6 @@
 """Waiting for a job's end with a bar on stderr, and handing over what came of it.
 
-Not here: the long poll (client.py), the bar's look (progress.py).
+Not here: the long poll (client/calls.py), the bar's look (progress.py).
 """
 
 import shlex
@@ -43,7 +43,7 @@ def follow(
         with bar:
             for seen in client.watch(job, timeout_s=timeout_s, tick_s=tick_s, changes=bar.live):
                 job = seen
-                bar.paint(job.value)
+                bar.show(job.value)
     except KeyboardInterrupt:
         say(f"jobd: job {job_id} goes on. Cancel it: jobd cancel {job_id}{again}")
         raise click.exceptions.Exit(Exit.INTERRUPTED) from None

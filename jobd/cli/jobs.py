@@ -1,15 +1,18 @@
-"""The commands about jobs that are there: ls, show, wait, cancel, result."""
+"""The commands about jobs that are there: ls, show, wait, cancel, retry, rm, result."""
 
+import sys
 from pathlib import Path
 
 import click
 
 from jobd.cli import jobview
 from jobd.cli.download import print_download, save_download
-from jobd.cli.errors import say
+from jobd.cli.errors import report, say
+from jobd.cli.exits import of_error
 from jobd.cli.follow import follow, hand_over
 from jobd.cli.options import Environ, connect, output_option, save_option, socket_option
 from jobd.cli.output import print_fields, print_table
+from jobd.client import ApiError
 
 _STATUSES = ("scheduled", "queued", "processing", "retrying", "completed", "failed", "cancelled")
 _PAGE = 50
@@ -116,6 +119,45 @@ def cancel(environ: Environ, *, job_id: str, output: str | None, socket: str | N
         return
     state = "cancelled" if job.value.done else "cancel requested, it is still running"
     click.echo(f"{job.value.job_id}: {state}")
+
+
+@click.command(epilog="Example: jobd watch $(jobd retry job_019b…)")
+@job_argument
+@output_option("name", "How to print the new job.")
+@socket_option
+@click.pass_obj
+def retry(environ: Environ, *, job_id: str, output: str, socket: str | None) -> None:
+    """Submit a failed or cancelled job again and print the id of the new job."""
+    with connect(environ, socket) as client:
+        job = client.retry(job_id)
+    jobview.VIEW.print_one(job.value, job.body, output)
+
+
+@click.command(epilog="Example: jobd ls --status failed -o name | xargs jobd rm")
+@click.argument("job_ids", metavar="JOB…", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask, however many they are.")
+@socket_option
+@click.pass_obj
+def rm(environ: Environ, *, job_ids: tuple[str, ...], yes: bool, socket: str | None) -> int:
+    """Delete jobs that have ended, with their results, artifacts and logs.
+
+    On a terminal you are asked before several are deleted. One that cannot be deleted does
+    not keep the others; the exit code is then its own.
+    """
+    ids = tuple(dict.fromkeys(job_ids))
+    if len(ids) > 1 and not yes and sys.stdin.isatty():
+        click.confirm(f"Delete {len(ids)} jobs and all that they left?", abort=True, err=True)
+    code = 0
+    with connect(environ, socket) as client:
+        for job_id in ids:
+            try:
+                client.delete(job_id)
+            except ApiError as error:
+                report(error)
+                code = code or of_error(error)
+            else:
+                click.echo(f"{job_id}: deleted")
+    return code
 
 
 @click.command(

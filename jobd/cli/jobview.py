@@ -32,7 +32,8 @@ def _note(job: Job) -> str:
     return " ".join(part for part in (job.step, job.message) if part)
 
 
-def _took(job: Job) -> str:
+def took(job: Job) -> str:
+    """Return how long the job ran, or has been running."""
     return duration(job.started_at, job.completed_at or (now() if job.started_at else None))
 
 
@@ -49,7 +50,7 @@ VIEW: View[Job] = View(
         Column("QUEUE", lambda job: job.queue, wide=True),
         Column("PRIORITY", lambda job: str(job.priority), wide=True),
         Column("ATTEMPT", lambda job: f"{job.attempt}/{job.max_attempts}", wide=True),
-        Column("TOOK", _took, wide=True),
+        Column("TOOK", took, wide=True),
     ),
 )
 
@@ -77,7 +78,7 @@ def fields(job: JobDetail) -> Iterator[tuple[str, str]]:
     yield "due", _moment(job.next_attempt_at or job.run_at, at)
     yield "started", _moment(job.started_at, at)
     yield "ended", _moment(job.completed_at, at)
-    yield "took", _took(job)
+    yield "took", took(job)
     yield "kept until", _moment(job.expires_at, at)
     yield "metadata", ", ".join(f"{key}={value}" for key, value in job.metadata.items())
     yield "args", bytes(job.args).decode()

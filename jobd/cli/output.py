@@ -8,7 +8,7 @@ that it cannot drive the terminal.
 Not here: which columns a thing has (jobs.py, plugins.py); errors (errors.py).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar
 
@@ -71,6 +71,14 @@ class View(NamedTuple, Generic[T]):
 
 def print_table(columns: Iterable[Column[T]], things: Sequence[T], *, wide: bool = False) -> None:
     """Print one line of titles and one line per thing, columns two spaces apart."""
+    for line in table_lines(columns, things, wide=wide):
+        click.echo(line)
+
+
+def table_lines(
+    columns: Iterable[Column[T]], things: Sequence[T], *, wide: bool = False
+) -> Iterator[str]:
+    """Yield the lines of a table."""
     shown = [column for column in columns if wide or not column.wide]
     titles = [column.title for column in shown]
     rows = [[plain(column.cell(thing)) for column in shown] for thing in things]
@@ -80,7 +88,7 @@ def print_table(columns: Iterable[Column[T]], things: Sequence[T], *, wide: bool
     for cells, fgs in zip([titles, *rows], colours, strict=True):
         placed = zip(shown, cells, widths, fgs, strict=True)
         line = (_place(cell, width, fg, right=column.right) for column, cell, width, fg in placed)
-        click.echo("  ".join(line).rstrip())
+        yield "  ".join(line).rstrip()
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

@@ -21,6 +21,7 @@ from jobd.cli.options import (
     save_option,
     socket_option,
 )
+from jobd.cli.uploading import existing, with_uploads
 from jobd.wire.submission import SubmitRequest
 
 _KEY = re.compile(r"[ !#-~]{1,255}")
@@ -48,6 +49,7 @@ def _key(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str 
     epilog="""\b
 Examples:
   jobd submit import.csv --arg source=/data/a.csv --arg database=/data/a.db --arg table=a --wait
+  jobd submit thumbs.make --file source=cat.jpg --wait
   jobd submit report.generate '{"month": "2026-01"}' --run-at 2026-02-01T06:00:00Z
   jq -n '{url: "https://x"}' | jobd submit fetch - --idempotency-key order-17"""
 )
@@ -60,6 +62,13 @@ Examples:
     multiple=True,
     help="One of the args; VALUE is a string unless it is a JSON number, true, false, null, "
     "array or object. Wins over ARGS_JSON.",
+)
+@click.option(
+    "--file",
+    "files",
+    metavar="NAME=PATH",
+    multiple=True,
+    help="One of the args: a file, which is uploaded unless the daemon has its content. Repeat.",
 )
 @click.option("--wait", "wait_for_it", is_flag=True, help="Wait for the end, print the result.")
 @click.option(
@@ -89,6 +98,12 @@ Examples:
     help="Your name for this submission: the same key again gives the same job.",
 )
 @click.option(
+    "--callback-url",
+    metavar="URL",
+    help="Where a signed POST goes when the job has ended: https://…, or "
+    "unix:/path.sock:/path if the daemon allows that socket.",
+)
+@click.option(
     "--metadata", metavar="NAME=VALUE", multiple=True, help="A note kept with the job; repeat."
 )
 @output_option(None, "Print the job in place of its id or result.")
@@ -100,6 +115,7 @@ def submit(  # noqa: PLR0913 - one parameter per option
     kind: str,
     args_json: str | None,
     named: tuple[str, ...],
+    files: tuple[str, ...],
     wait_for_it: bool,
     wait_timeout_s: float | None,
     save_as: Path | None,
@@ -108,6 +124,7 @@ def submit(  # noqa: PLR0913 - one parameter per option
     run_at: datetime | None,
     timeout_s: float | None,
     idempotency_key: str | None,
+    callback_url: str | None,
     metadata: tuple[str, ...],
     output: str | None,
     socket: str | None,
@@ -126,9 +143,12 @@ def submit(  # noqa: PLR0913 - one parameter per option
         run_at=run_at,
         timeout_seconds=timeout_s,
         queue=queue,
+        callback_url=callback_url,
         metadata=pairs(metadata, "--metadata"),
     )
+    paths = existing(pairs(files, "--file"))
     with connect(environ, socket) as client:
+        request = with_uploads(client, request, paths)
         # without Prefer the daemon waits 50 ms: a job that short needs no second request
         prefer = None if wait_for_it else "respond-async"
         key = idempotency_key or secrets.token_hex(16)

@@ -17,7 +17,13 @@ Anything else that is raised is a bug. The HTTP status stands in api/problems.py
 CLI's exit code in cli/exits.py.
 """
 
+from collections.abc import Iterable
+from urllib.parse import quote
+
 import msgspec
+
+_FRAGMENT_SAFE = "!$&'()*+,;=:@-._~?"
+"""What may stand in a URI's fragment as it is; `/` separates the parts of a pointer."""
 
 
 class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -29,6 +35,12 @@ class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
     header: str | None = None
     code: str | None = None
     line: int | None = None
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """Return `path` as a JSON Pointer URI fragment (RFC 6901, section 6)."""
+    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return "#" + "".join(f"/{quote(part, safe=_FRAGMENT_SAFE)}" for part in escaped)
 
 
 class JobdError(Exception):

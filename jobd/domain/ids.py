@@ -9,6 +9,9 @@ import threading
 
 JOB_ID = re.compile(r"job_[0-9a-f]{32}(?!\n)")
 
+FILE_ID = re.compile(r"file_(?P<sha256>[0-9a-f]{64})(?!\n)")
+"""An upload is named after its content."""
+
 _RANDOM_BYTES = 4096
 """Drawn from the kernel at a time: a call for each id would be a good part of its cost."""
 

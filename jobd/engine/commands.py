@@ -1,10 +1,11 @@
-"""What a caller can ask for: submit and cancel. Every write of the API goes through here.
+"""What a caller can ask for: submit, cancel, retry, delete, uploads. All writes of the API.
 
 A submission is resolved against its handler's options, checked, stored; the answer is
 given after the commit. Not here: HTTP (api/), what happens to a job afterwards
 (dispatcher.py).
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -13,11 +14,17 @@ import msgspec
 from jobd.config import Config
 from jobd.domain.catalog import HandlerSpec, Lane
 from jobd.domain.clock import Clock
-from jobd.domain.errors import Conflict, FieldError, Invalid, NotFound, TooLarge
+from jobd.domain.errors import Conflict, FieldError, Invalid, NotFound, TooLarge, pointer
+from jobd.domain.events import CALLBACK_TYPES, TERMINAL_TYPES
 from jobd.domain.ids import IdSource
-from jobd.domain.jobs import IdempotencyKey, Inputs, Job, NewJob
+from jobd.domain.jobs import IdempotencyKey, Inputs, Job, NewJob, Upload
 from jobd.domain.statuses import Status
+from jobd.engine.inputs import named_files
 from jobd.engine.kinds import Kinds
+from jobd.engine.uploads import Uploads
+from jobd.files.layout import Layout
+from jobd.files.remove import remove_job
+from jobd.files.uploads import Received
 from jobd.store.readers import Readers
 from jobd.store.writer import Writer
 
@@ -37,6 +44,9 @@ class Submission(msgspec.Struct, frozen=True):
     start_before_ms: int | None = None
     metadata: dict[str, str] = {}
     traceparent: str | None = None
+    callback_url: str | None = None
+    callback_events: tuple[str, ...] | None = None
+    """Types of events; None means the terminal ones."""
     idempotency: IdempotencyKey | None = None
 
 
@@ -70,22 +80,30 @@ class Commands:
         writer: Writer,
         readers: Readers,
         running: Running,
+        layout: Layout,
+        check_callback: Callable[[str], object],
     ) -> None:
+        """Use `check_callback` on the URL of every callback; it raises Invalid."""
         self._config = config
         self._clock = clock
         self._kinds = kinds
         self._writer = writer
         self._readers = readers
         self._running = running
+        self._layout = layout
+        self._check_callback = check_callback
+        self._uploads = Uploads(writer, layout, clock)
         self._new_id: Callable[[str, int], str] = IdSource().next
 
     async def submit(self, submission: Submission) -> Accepted:
         """Store a job, or find the one its idempotency key names; durable on return.
 
-        Raises Invalid (`unknown_kind`, `validation_error`, `idempotency_key_reused`),
-        TooLarge, Unavailable, Gone (the key's job has expired), OutcomeUnknown and
-        StorageFull. A caller that is cancelled may have submitted.
+        Raises Invalid (`unknown_kind`, `validation_error`, `idempotency_key_reused`,
+        `callback_url_forbidden`), TooLarge, Unavailable, Gone (the key's job has expired),
+        OutcomeUnknown and StorageFull. A caller that is cancelled may have submitted.
         """
+        if self._kinds.catalog is None:
+            await self._kinds.loaded()
         spec = self._kinds.spec(submission.kind)
         new = self._resolve(submission, spec)
         may_start = self._running.free_slots().get(new.lane, 0) > 0 and new.run_at_ms is None
@@ -113,6 +131,39 @@ class Commands:
         job = await self._read(job_id)
         return job, not job.done
 
+    async def retry(self, job_id: str) -> Job:
+        """Queue a new job with the inputs and options of one that failed or was cancelled.
+
+        Raises NotFound, or Conflict (`job_active`, `job_completed`, `job_already_retried`,
+        `input_missing`).
+        """
+        new_id = self._new_id("job_", self._clock.wall_ms())
+        submitted = await self._writer.retry(job_id, new_id)
+        return await self._read(submitted.job_id)
+
+    async def delete(self, job_id: str) -> None:
+        """Delete a job that is over, with its artifacts and logs.
+
+        Raises NotFound, or Conflict (`job_active`). A caller that is cancelled after the
+        commit leaves files that nothing names.
+        """
+        await self._writer.delete(job_id)
+        await asyncio.to_thread(remove_job, self._layout, job_id)
+
+    async def add_upload(self, principal: str, received: Received) -> Upload:
+        """Make a received file an upload of the principal, who alone may name it in args.
+
+        Raises StorageFull, Unavailable or OutcomeUnknown. Takes the received file over.
+        """
+        return await self._uploads.add(principal, received)
+
+    async def remove_upload(self, file_id: str, principal: str) -> None:
+        """Remove an upload; the file goes when no other principal has sent it too.
+
+        Raises NotFound, or Conflict (`upload_in_use`, by a job that is not done).
+        """
+        await self._uploads.remove(file_id, principal)
+
     async def _read(self, job_id: str) -> Job:
         job = await self._readers.get(job_id, detail=True)
         if job is None:
@@ -120,7 +171,8 @@ class Commands:
         return job
 
     def _resolve(self, submission: Submission, spec: HandlerSpec) -> NewJob:
-        args = msgspec.json.encode(self._kinds.checked(spec, submission.args))
+        checked = self._kinds.checked(spec, submission.args)
+        args = msgspec.json.encode(checked)
         limit = self._config.limits.args_bytes
         if len(args) > limit:
             raise TooLarge("args_too_large", f"The args have {len(args)} bytes; {limit} are taken.")
@@ -146,8 +198,30 @@ class Commands:
             metadata=submission.metadata,
             traceparent=submission.traceparent,
             start_before_ms=submission.start_before_ms,
+            callback_url=submission.callback_url,
+            callback_events=self._callback_events(submission),
+            files=named_files(checked, args),
             idempotency=submission.idempotency,
         )
+
+    def _callback_events(self, submission: Submission) -> tuple[str, ...]:
+        if submission.callback_url is None:
+            return ()
+        self._check_callback(submission.callback_url)
+        if submission.callback_events is None:
+            return tuple(TERMINAL_TYPES)
+        errors = tuple(
+            FieldError(
+                f"Expected one of {', '.join(CALLBACK_TYPES)}",
+                pointer=pointer(["callback_events", index]),
+            )
+            for index, type_ in enumerate(submission.callback_events)
+            if type_ not in CALLBACK_TYPES
+        )
+        if errors:
+            detail = "A callback cannot be told of that."
+            raise Invalid("validation_error", detail, errors=errors)
+        return submission.callback_events
 
     def _timeout_ms(self, submission: Submission, spec: HandlerSpec) -> int:
         """Return the limit of an attempt; a caller may only lower what the handler allows."""
@@ -204,5 +278,5 @@ def _as_stored(new: NewJob, seq: int, event_id: int) -> Job:
         retry_of=None,
         retried_as=None,
         event_id=event_id,
-        inputs=Inputs(new.args, new.metadata, new.traceparent),
+        inputs=Inputs(new.args, new.metadata, new.traceparent, new.callback_url),
     )

@@ -18,7 +18,9 @@ from jobd.domain.errors import JobdError, LeaseLost
 from jobd.domain.jobs import Checkpoint, Claim, Progress
 from jobd.domain.outcomes import NotStarted, Outcome, decide
 from jobd.engine.kinds import Kinds
+from jobd.engine.logs import AttemptLogs
 from jobd.engine.progress import ProgressReports
+from jobd.files.logs import Logs
 from jobd.store.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -41,9 +43,15 @@ class Dispatcher:
     """Runs what is claimed; the pool's listener and the writer's source of free slots."""
 
     def __init__(
-        self, kinds: Kinds, *, default_backoff: BackoffPolicy, random: Callable[[], float]
+        self,
+        kinds: Kinds,
+        logs: Logs,
+        *,
+        default_backoff: BackoffPolicy,
+        random: Callable[[], float],
     ) -> None:
         self._kinds = kinds
+        self._logs = AttemptLogs(logs)
         self._default_backoff = default_backoff
         self._random = random
         self._attempts: dict[str, asyncio.Task[None]] = {}
@@ -75,7 +83,8 @@ class Dispatcher:
         """Jobs that could start now, by lane: the pool's, less what is on its way there."""
         if not self._accepting:
             return {}
-        return {lane: n - self._not_begun[lane] for lane, n in self._pool.free().items()}
+        # a worker that dies takes its slots at once, while what was on its way stays counted
+        return {lane: max(0, n - self._not_begun[lane]) for lane, n in self._pool.free().items()}
 
     def claimed(self, claims: list[Claim]) -> None:
         """Run these; called by the writer after the commit that made them."""
@@ -94,6 +103,7 @@ class Dispatcher:
         try:
             outcome = await self._run(claim)
             self._progress.forget(claim.token)
+            self._logs.close(claim)
             settlement = decide(
                 claim,
                 outcome,
@@ -131,6 +141,10 @@ class Dispatcher:
     def progressed(self, claim: Claim, progress: Progress) -> None:
         """Store how far an attempt is, at most twice a second."""
         self._progress.report(claim, progress)
+
+    def logged(self, claim: Claim, stream: str, at_ms: int, /, *lines: str) -> None:
+        """Keep lines that an attempt wrote."""
+        self._logs.write(claim, stream, at_ms, lines)
 
     async def checkpointed(self, claim: Claim, data: bytes) -> bool:
         """Make a checkpoint durable; False if the lease is gone."""

@@ -6,13 +6,18 @@ here, so that it is refused at submit and not at run.
 Not here: how the catalogue is made (pool/catalog.py).
 """
 
+import asyncio
+import contextlib
 from typing import Any
 
 import jsonschema_rs
 import msgspec
 
 from jobd.domain.catalog import Catalog, HandlerSpec, LoadError
-from jobd.domain.errors import FieldError, Invalid, Unavailable
+from jobd.domain.errors import FieldError, Invalid, Unavailable, pointer
+
+FIRST_WAIT_S = 2.0
+"""How long a submission waits for the first catalogue: a new daemon imports its plugins."""
 
 MAX_ERRORS = 50
 MAX_DEPTH = 64
@@ -22,9 +27,11 @@ _INTEGRAL_BELOW = 2.0**53
 class Kinds:
     """The installed kinds; empty and `starting` until the first catalogue."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, first_wait_s: float = FIRST_WAIT_S) -> None:
         self.catalog: Catalog | None = None
         self._validators: dict[str, jsonschema_rs.Validator] = {}
+        self._first_wait_s = first_wait_s
+        self._first = asyncio.Event()
 
     def install(self, catalog: Catalog) -> None:
         """Replace the catalogue; takes effect for the next submission."""
@@ -41,6 +48,15 @@ class Kinds:
                 errors[kind] = LoadError(kind, spec.distribution, spec.target, message)
         self.catalog = Catalog(handlers, errors)
         self._validators = validators
+        self._first.set()
+
+    async def loaded(self) -> None:
+        """Wait for the first catalogue, but not for long: it may still not be there."""
+        if self._first.is_set():
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._first_wait_s):
+                await self._first.wait()
 
     def spec(self, kind: str) -> HandlerSpec:
         """Return the kind's handler.
@@ -132,11 +148,6 @@ def _field_error(error: jsonschema_rs.ValidationError) -> FieldError:
     elif unexpected:
         path.append(unexpected[0])
     return FieldError(error.message, pointer=pointer(["args", *path]))
-
-
-def pointer(path: list[str | int]) -> str:
-    """Return `path` as a JSON Pointer URI fragment (RFC 6901, section 6)."""
-    return "#" + "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
 
 
 def decode_catalog(body: bytes) -> Catalog | None:

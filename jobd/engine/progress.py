@@ -6,10 +6,13 @@ themselves (sdk/context.py).
 """
 
 import asyncio
+import logging
 
-from jobd.domain.errors import LeaseLost
+from jobd.domain.errors import LeaseLost, OutcomeUnknown, StorageFull, Unavailable
 from jobd.domain.jobs import Claim, Progress, Update
 from jobd.store.writer import Writer
+
+log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.5
 
@@ -52,3 +55,6 @@ class ProgressReports:
             await self._writer.progress(update)
         except LeaseLost:
             self.forget(update.token)
+        except (StorageFull, Unavailable, OutcomeUnknown) as error:
+            # nobody waits for it, and the next report says all of it again
+            log.info("Progress was not stored.", extra={"seq": update.seq, "code": error.code})

@@ -1,1 +1,1 @@
-"""jobd's files beside the database: where they are, and how one is opened safely."""
+"""jobd's files beside the database: where they are, how they are written, opened and removed."""

@@ -5,6 +5,9 @@
     workers.lock    held by every process that a daemon started
     artifacts/      <job_id>/<lease token>/<name>: what attempts left
     scratch/        <lease token>/: gone when its attempt is over
+    logs/           <job_id>/<attempt>.ndjson: what attempts wrote
+    uploads/        <sha[:2]>/<sha>: files that jobs may name, each content once;
+                    incoming/<random>: what is being received
 
 A folder for each lease: two attempts never write into one, so what a lost attempt still
 writes reaches nobody. Attempts make their folders themselves, on first use.
@@ -47,6 +50,21 @@ class Layout:
         """Working folders of running attempts."""
         return self._state_dir / "scratch"
 
+    @property
+    def logs(self) -> Path:
+        """What attempts wrote."""
+        return self._state_dir / "logs"
+
+    @property
+    def uploads(self) -> Path:
+        """Uploaded files, by the SHA-256 of their content."""
+        return self._state_dir / "uploads"
+
+    @property
+    def incoming(self) -> Path:
+        """Uploads that are not complete yet; in the same file system as the complete ones."""
+        return self.uploads / "incoming"
+
     def attempt_artifacts(self, job_id: str, token: str) -> Path:
         """Return the folder of what the attempt under this lease leaves."""
         return self.artifacts / job_id / token
@@ -65,12 +83,13 @@ class Layout:
             for folder in (*reversed(self._state_dir.parents), self._state_dir)
             if not folder.exists()
         ]
-        for folder in [*missing, self.artifacts, self.scratch]:
+        ours = [self.artifacts, self.scratch, self.logs, self.uploads, self.incoming]
+        for folder in [*missing, *ours]:
             folder.mkdir(mode=0o700, exist_ok=True)
-            _sync(folder.parent)
+            sync_folder(folder.parent)
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make new names in `folder` survive a power cut: a database in a lost folder is lost."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -4,7 +4,6 @@ The numbers after the pid are descriptors that it inherits. Not here: the two la
 (child_cpu.py, child_io.py), the catalogue child (child_catalog.py).
 """
 
-import logging
 import socket
 import sys
 
@@ -24,7 +23,6 @@ def main(arguments: list[str]) -> None:
     (hello,) = greeting
     if not isinstance(hello, Hello):
         raise TypeError(f"expected a Hello, got {hello!r}")
-    logging.basicConfig(level=hello.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     pair = socket.socket(fileno=jobs)
     if hello.lane == "cpu":
         from jobd.pool.child_cpu import CpuLane  # noqa: PLC0415 - the io lane needs none of it

@@ -5,6 +5,7 @@ handler in two ways: it asks (`ctx.cancelled`), or SIGTERM raises Cancelled in i
 only while it is the cancelled attempt's own code that runs, and never inside a frame.
 """
 
+import faulthandler
 import functools
 import itertools
 import os
@@ -17,6 +18,7 @@ from typing import Any
 from jobd.pool import plugins
 from jobd.pool.child_channel import Channel
 from jobd.pool.child_job import Usage, handler_for, info, limits, report, take, unavailable
+from jobd.pool.child_output import Output
 from jobd.pool.protocol import (
     Cancel,
     Checkpoint,
@@ -114,17 +116,23 @@ class CpuLane:
         self._channel, self._jobs, self._hello = channel, jobs, hello
         self._limits = limits(hello)
         self._usage = Usage()
+        self._output = Output(hello.mark)
         self._link: CpuLink | None = None
         self._pid = os.getpid()
 
     def run(self) -> None:
         """Return when the daemon has no more jobs for this worker."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
+        faulthandler.enable(self._output.stderr_fd)
+        self._output.record(self._hello.log_level)
         self._channel.send(Ready())
         while (job := take(self._jobs)) is not None:
+            self._output.restore()
+            self._output.begin(job.number)
             finished = self._finished(job)
             if os.getpid() != self._pid:  # the handler forked, and its copy returned as well
                 os._exit(0)
+            self._output.end(job.number)
             report(self._channel, finished)
             signal.signal(signal.SIGTERM, self._on_sigterm)  # a handler may have changed it
 

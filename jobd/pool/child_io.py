@@ -16,6 +16,7 @@ from typing import Any
 from jobd.pool import plugins
 from jobd.pool.child_channel import Channel
 from jobd.pool.child_job import handler_for, info, limits, report, take, unavailable
+from jobd.pool.child_output import Output
 from jobd.pool.marker import Marker
 from jobd.pool.protocol import (
     Cancel,
@@ -122,12 +123,16 @@ class IoLane:
         self._channel, self._jobs, self._hello = channel, jobs, hello
         self._marker = marker
         self._limits = limits(hello)
+        self._output = Output(hello.mark, _NUMBER.get)
         self._running: dict[str, tuple[asyncio.Task[Finished], IoLink]] = {}
         self._no_more = False
         self._pid = os.getpid()
 
     def run(self) -> None:
         """Return when the daemon has no more jobs for this worker."""
+        self._marker.catch_faults()
+        self._output.route()
+        self._output.record(self._hello.log_level)
         asyncio.run(self._main())
 
     async def _main(self) -> None:
@@ -163,6 +168,7 @@ class IoLane:
         self._leave_if_done()
 
     def _start(self, job: Job) -> None:
+        self._output.begin(job.number)
         link = IoLink(self._channel, job.token)
         context = contextvars.copy_context()
         context.run(_NUMBER.set, job.number)
@@ -184,6 +190,7 @@ class IoLane:
     def _ended(self, job: Job, task: asyncio.Task[Finished]) -> None:
         if os.getpid() != self._pid:  # the handler forked, and its copy returned as well
             os._exit(0)
+        self._output.end(job.number)
         del self._running[job.token]
         # cancelled before its first step, a task ends without having run anything
         unbegun = Finished(job.token, Ended("cancelled"))

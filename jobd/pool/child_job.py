@@ -16,6 +16,7 @@ from jobd.pool.child_channel import Channel
 from jobd.pool.protocol import MAX_JOB_MESSAGE_BYTES, Finished, Hello, Job, JobFile
 from jobd.sdk.context import JobInfo
 from jobd.sdk.execution import ResultLimits
+from jobd.sdk.files import uploaded
 from jobd.sdk.outcome import Ended, Error
 
 _MESSAGES: msgspec.msgpack.Decoder[Job | JobFile] = msgspec.msgpack.Decoder(Job | JobFile)
@@ -67,6 +68,7 @@ def info(job: Job, hello: Hello) -> JobInfo:
         artifacts_dir=Path(job.artifacts_dir),
         allow_paths=hello.allow_paths,
         artifact_bytes=hello.artifact_bytes,
+        files=uploaded(job.args, Path(hello.uploads_dir)),
     )
 
 

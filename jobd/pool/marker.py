@@ -1,13 +1,17 @@
 """A page shared by an io worker and the daemon: the number of the job whose code runs right now.
 
 The worker writes it around every step of a job's tasks, the daemon reads it when the
-worker has died: of many jobs in one process, that one is charged. 0 means none.
+worker has died: of many jobs in one process, that one is charged. 0 means none. Behind the
+page lies what faulthandler wrote when the worker died of a fault: that job's last lines.
 
 Not here: who writes when (child_io.py), what follows from it (worker.py).
 """
 
+import faulthandler
 import mmap
 import os
+
+_REPORT_BYTES = 64 * 1024
 
 
 class Marker:
@@ -24,6 +28,16 @@ class Marker:
         fd = os.memfd_create("jobd-marker")
         os.ftruncate(fd, mmap.PAGESIZE)
         return cls(fd)
+
+    def catch_faults(self) -> None:
+        """Have faulthandler write behind the page (the worker's side)."""
+        os.lseek(self.fd, mmap.PAGESIZE, os.SEEK_SET)
+        faulthandler.enable(self.fd)
+
+    def fault(self) -> str:
+        """Return what faulthandler wrote; empty if there was no fault."""
+        report = os.pread(self.fd, _REPORT_BYTES, mmap.PAGESIZE)
+        return report.decode("utf-8", "replace")
 
     def close(self) -> None:
         """Let go of the page; what the other side sees does not change."""

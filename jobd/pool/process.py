@@ -27,6 +27,7 @@ import msgspec
 from jobd.pool import tree
 from jobd.pool.protocol import Down, FrameReader, Up, encode
 
+_STDERR_FD = 2
 _CHUNK_BYTES = 64 * 1024
 _CHUNKS_BUFFERED = 64
 """More than a socket holds: what was there when a read began is read, and not for ever."""
@@ -79,8 +80,12 @@ class Process:
         owner: Owner,
         mark: str,
         give: Sequence[int],
+        output: tuple[int, int] = (_STDERR_FD, _STDERR_FD),
     ) -> None:
-        """Start it; OSError when that is impossible. `give` are descriptors it inherits."""
+        """Start it; OSError when that is impossible. `give` are descriptors it inherits.
+
+        `output` become its stdout and stderr; by default it shares the daemon's stderr.
+        """
         self._owner = owner
         self._mark = mark
         self._loop = asyncio.get_running_loop()
@@ -97,7 +102,7 @@ class Process:
         self._stream, theirs = socket.socketpair()
         try:
             command = [module, str(os.getpid()), str(theirs.fileno()), *map(str, arguments)]
-            self.pid, self._pidfd = _start(command, mark, [theirs.fileno(), *give])
+            self.pid, self._pidfd = _start(command, mark, [theirs.fileno(), *give], output)
         except BaseException:
             self._stream.close()
             raise
@@ -206,7 +211,9 @@ class Process:
             self._how = msgspec.structs.replace(self._how, peak_rss_bytes=usage.ru_maxrss * 1024)
 
 
-def _start(command: Sequence[str], mark: str, fds: Sequence[int]) -> tuple[int, int]:
+def _start(
+    command: Sequence[str], mark: str, fds: Sequence[int], output: tuple[int, int]
+) -> tuple[int, int]:
     """Return pid and pidfd of a new child."""
     if threading.current_thread() is not threading.main_thread():
         # the kernel ends the child when the thread that started it ends
@@ -214,8 +221,8 @@ def _start(command: Sequence[str], mark: str, fds: Sequence[int]) -> tuple[int, 
     child = subprocess.Popen(  # noqa: S603 - our own module, no input
         [sys.executable, "-P", "-m", *command],
         stdin=subprocess.DEVNULL,
-        stdout=2,
-        stderr=2,
+        stdout=output[0],
+        stderr=output[1],
         env=_environment(os.environ, mark),
         pass_fds=tuple(fds),
         start_new_session=True,

@@ -5,7 +5,7 @@ message: whoever receives a message owns the job, so the worker's recv *is* "sta
 the daemon's recv of the same message (it keeps a duplicate of the worker's end) *is* the
 call-back. The end of that stream tells the worker to leave as soon as no job runs.
 Everything else goes over a stream pair: 4 bytes of length, big endian, then msgpack, at
-most MAX_FRAME_BYTES.
+most MAX_FRAME_BYTES. What jobs write comes through the worker's stdout and stderr (inband.py).
 
 Not here: who sends what when (worker.py for the daemon, child_cpu.py and child_io.py for
 the worker).
@@ -63,7 +63,10 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     """A longer JSON result is written to a file in the artifacts folder instead."""
     result_bytes: int
     artifact_bytes: int
+    uploads_dir: str
     log_level: str
+    mark: bytes
+    """Begins each sign between what jobs write; see inband.py."""
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):

@@ -34,5 +34,11 @@ class Listener(Protocol):
     def progressed(self, claim: Claim, progress: Progress) -> None:
         """Take the attempt's newest state, with all that was said before."""
 
+    def logged(self, claim: Claim, stream: str, at_ms: int, /, *lines: str) -> None:
+        """Take lines that the attempt wrote to stdout or stderr, or recorded (stream `log`).
+
+        All of an attempt's lines come before its outcome. Must neither raise nor wait.
+        """
+
     async def checkpointed(self, claim: Claim, data: bytes) -> bool:
         """Store a checkpoint; True once it is durable, False when the lease is lost."""

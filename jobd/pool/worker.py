@@ -17,6 +17,7 @@ import asyncio
 import itertools
 import logging
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -36,6 +37,7 @@ from jobd.domain.outcomes import (
 from jobd.pool.attempt import Attempt
 from jobd.pool.handover import Handover
 from jobd.pool.marker import Marker
+from jobd.pool.output import Output
 from jobd.pool.process import Exit, Process
 from jobd.pool.protocol import (
     Cancel,
@@ -66,6 +68,7 @@ class Place(msgspec.Struct, frozen=True):
 
     scratch: Path
     artifacts: Path
+    uploads: Path
     lock_fd: int
 
 
@@ -81,17 +84,25 @@ class Worker:
         *,
         listener: Listener,
         freed: Callable[[], None],
+        alone: bool = False,
     ) -> None:
-        """Start it; OSError when that is impossible. `freed` is called when a slot became free."""
+        """Start it; OSError when that is impossible. `freed` is called when a slot became free.
+
+        `alone`: it takes one job at a time, also in the io lane.
+        """
         self.worker_id = worker_id
         self.lane: Lane = lane
+        self.started_at_ms = time.time_ns() // 1_000_000
         self.state: State = "starting"
         self.was_ready = False
         self._leaving = False
         self.jobs_done = 0
         self._settings, self._place = settings, place
         self._listener, self._freed = listener, freed
-        self._capacity = 1 if lane == "cpu" else settings.io_concurrency
+        self.alone = alone
+        self.fresh = True
+        """Whether it was handed no job yet."""
+        self._capacity = 1 if alone or lane == "cpu" else settings.io_concurrency
         self._numbers = itertools.count(1)
         self._attempts: dict[str, Attempt] = {}
         self._called_back: set[str] = set()
@@ -101,6 +112,7 @@ class Worker:
         self._storing: set[asyncio.Task[None]] = set()
         self._handover = Handover()
         self._marker = Marker.create()
+        self._output = Output(worker_id, listener)
         try:
             self._process = Process(
                 _MODULE,
@@ -108,11 +120,13 @@ class Worker:
                 owner=self,
                 mark=f"{settings.mark}:{worker_id}",
                 give=[self._handover.worker_fd(), self._marker.fd, place.lock_fd],
+                output=self._output.worker_fds(),
             )
         except BaseException:
             self._close()
             raise
-        self._process.send(_hello(lane, settings))
+        self._output.listen()
+        self._process.send(self._hello())
         self._watch = asyncio.get_running_loop().call_later(
             _START_LIMIT_S, self._kill, "did not become ready"
         )
@@ -134,8 +148,10 @@ class Worker:
 
     def start(self, claim: Claim) -> Attempt:
         """Hand a claim over; its outcome comes by `Attempt.outcome`, whatever happens."""
+        self.fresh = False
         attempt = Attempt(claim, next(self._numbers))
         self._attempts[claim.token] = attempt
+        self._output.begin(attempt.number, claim)
         try:
             self._handover.send(self._job(attempt))
         except OSError as exc:
@@ -182,6 +198,8 @@ class Worker:
     async def gone(self) -> None:
         """Return when it is collected, its tree is gone and every attempt has its outcome."""
         how = await self._process.gone()
+        self._output.finish()
+        self._pass_on_fault()
         for attempt in self.attempts:
             self._end(attempt, self._fate(attempt, how))
         await asyncio.gather(*self._storing)
@@ -276,7 +294,13 @@ class Worker:
             return Crashed(f"The worker {self._process.broken or how}.", how.evidence())
         return Bystander(how.evidence())
 
+    def _pass_on_fault(self) -> None:
+        if report := self._marker.fault():
+            number = self._culprits[0].number if len(self._culprits) == 1 else 0
+            self._output.add(number, "stderr", report.splitlines())
+
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        self._output.end(attempt.number)
         del self._attempts[attempt.claim.token]
         attempt.end(outcome)
         if self.state == "ready":
@@ -300,21 +324,24 @@ class Worker:
             artifacts_dir=str(self._place.artifacts / claim.job_id / claim.token),
         )
 
+    def _hello(self) -> Hello:
+        settings = self._settings
+        return Hello(
+            lane=self.lane,
+            allow_paths=settings.allow_paths,
+            inline_result_bytes=settings.inline_result_bytes,
+            result_bytes=settings.result_bytes,
+            artifact_bytes=settings.artifact_bytes,
+            uploads_dir=str(self._place.uploads),
+            log_level=settings.log_level,
+            mark=self._output.mark,
+        )
+
     def _close(self) -> None:
         self._handover.close()
         self._marker.close()
+        self._output.close()
 
 
 def _not_started(attempt: Attempt) -> Outcome:
     return CancelledByRequest() if attempt.asked == "cancel" else NotStarted()
-
-
-def _hello(lane: Lane, settings: Settings) -> Hello:
-    return Hello(
-        lane=lane,
-        allow_paths=settings.allow_paths,
-        inline_result_bytes=settings.inline_result_bytes,
-        result_bytes=settings.result_bytes,
-        artifact_bytes=settings.artifact_bytes,
-        log_level=settings.log_level,
-    )

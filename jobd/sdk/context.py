@@ -19,6 +19,7 @@ import msgspec
 
 from jobd.sdk.artifacts import Artifacts
 from jobd.sdk.endings import Cancelled, Discard
+from jobd.sdk.files import KEY
 from jobd.sdk.meter import INTERVAL_S, Meter
 from jobd.sdk.record import Record
 from jobd.sdk.text import shown
@@ -44,6 +45,8 @@ class JobInfo(msgspec.Struct, frozen=True):
     artifacts_dir: Path
     allow_paths: tuple[str, ...]
     artifact_bytes: int
+    files: dict[str, Path] = {}
+    """Where the uploads lie that its args name, by id."""
 
 
 class _Show(Protocol):
@@ -218,6 +221,17 @@ class _Attempt:
             message=f"{shown(path)!r} is not an absolute path below [files] allow_paths.",
         )
 
+    def _file(self, ref: str | Mapping[str, str]) -> Path:
+        file_id = ref if isinstance(ref, str) else ref.get(KEY, "")
+        path = self._info.files.get(file_id)
+        if path is None:
+            raise Discard(
+                code="file_not_named", message=f"{shown(ref)} is no file that the job's args name."
+            )
+        if not path.is_file():
+            raise Discard(code="input_missing", message=f"{file_id} is not there any more.")
+        return path
+
     def _encoded(self, data: Any) -> bytes:
         encoded = msgspec.json.encode(data)
         if len(encoded) > MAX_CHECKPOINT_BYTES:
@@ -243,6 +257,14 @@ class Context(_Attempt):
         """Raise Cancelled if the job was cancelled. Call it where stopping leaves no mess."""
         if self._link.cancelled():
             raise Cancelled
+
+    def file(self, ref: str | Mapping[str, str]) -> Path:
+        """Return the path of an upload that the job's args name, to be read only.
+
+        `ref` is what stands in the args, `{"$file": id}`, or the id. Raises Discard with code
+        `file_not_named` for any other file, `input_missing` when it is gone.
+        """
+        return self._file(ref)
 
     def checkpoint(self, data: Any) -> None:
         """Store `data` for a later attempt, which finds it in `restored`.
@@ -275,6 +297,14 @@ class AsyncContext(_Attempt):
             import asyncio  # noqa: PLC0415 - a `def` handler's worker never needs it
 
             raise asyncio.CancelledError
+
+    async def file(self, ref: str | Mapping[str, str]) -> Path:
+        """Return the path of an upload that the job's args name, to be read only.
+
+        `ref` is what stands in the args, `{"$file": id}`, or the id. Raises Discard with code
+        `file_not_named` for any other file, `input_missing` when it is gone.
+        """
+        return self._file(ref)
 
     async def checkpoint(self, data: Any) -> None:
         """Store `data` for a later attempt, which finds it in `restored`.

@@ -23,6 +23,7 @@ import msgspec
 
 from jobd.sdk.context import AsyncContext, Context, JobInfo
 from jobd.sdk.execution import ResultLimits, run_async, run_sync
+from jobd.sdk.files import named_files
 from jobd.sdk.handlers import is_async
 from jobd.sdk.outcome import Ended, Error
 
@@ -100,13 +101,17 @@ def run_handler(
     restored: object = None,
     metadata: Mapping[str, str] | None = None,
     allow_paths: Sequence[str] = ("/",),
+    files: Mapping[str, Path] | None = None,
 ) -> Outcome:
     """Run a handler, `def` or `async def`, once, and return how it ended; never raises for it.
 
-    `args` is the Struct or a dict. `restored` is what an earlier attempt checkpointed. The
-    handler gets real folders for its files. Not callable from a running event loop.
+    `args` is the Struct or a dict. `restored` is what an earlier attempt checkpointed. `files`
+    are the uploads by id; as in a worker, the handler gets those that the args name. It gets
+    real folders for its files. Not callable from a running event loop.
     """
     folder = Path(tempfile.mkdtemp(prefix="run_handler."))
+    args_json = msgspec.json.encode(args)
+    named = named_files(args_json)
     job = JobInfo(
         job_id=f"job_{0:032x}",
         kind="test",
@@ -120,9 +125,10 @@ def run_handler(
         artifacts_dir=folder / "artifacts",
         allow_paths=tuple(allow_paths),
         artifact_bytes=_ARTIFACT_BYTES,
+        files={file_id: path for file_id, path in (files or {}).items() if file_id in named},
     )
     with _captured_logs() as logs:
-        link, ended = _run(fn, job, msgspec.json.encode(args))
+        link, ended = _run(fn, job, args_json)
     shutil.rmtree(job.scratch_dir, ignore_errors=True)
     outcome = _outcome(ended, link, logs)
     weakref.finalize(outcome, shutil.rmtree, folder, ignore_errors=True)

@@ -10,6 +10,8 @@ cancelled caller could leave that half open.
     batch.py        one commit's worth of work, in its fixed order
     jobs.py         enqueue and settle;  claims.py: claim;  moves.py: cancel, promote, recover
     attempts.py     progress and checkpoints of a running attempt
+    finished.py     retry and delete;  uploads.py: who has sent which file
+    deliveries.py   messages of callbacks, written with the events they tell of
     readers.py      everything that is read
     *.sql           the statements, each with its index and the race it closes
 

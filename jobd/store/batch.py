@@ -19,7 +19,8 @@ import msgspec
 from jobd.domain.catalog import Lane
 from jobd.domain.events import Event
 from jobd.domain.jobs import Claim
-from jobd.store import attempts, claims, jobs, moves
+from jobd.store import attempts, claims, finished, jobs, moves, uploads
+from jobd.store.connection import primary_code
 from jobd.store.queries import load
 from jobd.store.ready import Ready
 from jobd.store.transaction import Ids, Transaction
@@ -60,6 +61,7 @@ class Committed(msgspec.Struct, frozen=True):
     answers: list[tuple[Item, Any]]
     events: list[Event]
     claims: list[Claim]
+    messages: int
     written_bytes: int
 
 
@@ -79,7 +81,12 @@ VERBS: dict[str, Callable[[Transaction, Sequence[Any]], Sequence[Any]]] = {
     "progress": attempts.report,
     "checkpoint": attempts.save,
     "cancel": moves.cancel,
+    "delete": finished.delete,
+    # removed after it is added: a file that the same batch takes is not unlinked after it
+    "add_upload": uploads.add,
     "submit": jobs.enqueue,
+    "retry": finished.retry,
+    "remove_upload": uploads.remove,
     "promote": _once(moves.promote),
     "save_catalog": _save_catalog,
 }
@@ -97,12 +104,14 @@ class Batch:
         state: State,
         now_ms: int,
         instance: int,
+        new_id: Callable[[str, int], str],
     ) -> None:
         self.items = list(items)
         self._free = free
         self._state = state
         self._now_ms = now_ms
         self._instance = instance
+        self._new_id = new_id
         self._by_verb: dict[str, list[Item]] = {verb: [] for verb in VERBS}
         for item in self.items:
             self._by_verb[item.verb].append(item)
@@ -134,6 +143,7 @@ class Batch:
             instance=self._instance,
             ids=self._state.ids,
             ready=self._state.ready,
+            new_id=self._new_id,
         )
 
     def _finish(self, tx: Transaction, answers: list[tuple[Item, Any]]) -> Committed:
@@ -144,6 +154,7 @@ class Batch:
             answers=answers,
             events=tx.events,
             claims=tx.claims,
+            messages=tx.messages,
             written_bytes=tx.written_bytes,
         )
 
@@ -168,9 +179,3 @@ def blames_an_item(error: BaseException) -> bool:
         code = primary_code(error)
         return code is None or code in _ITEMS_FAULT
     return isinstance(error, Exception)
-
-
-def primary_code(error: BaseException) -> int | None:
-    """Return SQLite's primary result code, None for an error that it did not report."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF

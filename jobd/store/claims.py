@@ -95,10 +95,9 @@ def _lease(tx: Transaction, lane: Lane, picked: Sequence[_Picked]) -> list[Claim
 
 
 def _claim(tx: Transaction, lane: Lane, job: _Picked, leased: tuple[Any, ...]) -> Claim:
-    event_id, seq, token, attempt = leased
-    tx.happened(
-        Event(event_id, seq, job.job_id, status_event(Status.PROCESSING), tx.now_ms, attempt)
-    )
+    event_id, seq, token, attempt, mask = leased
+    type_ = status_event(Status.PROCESSING)
+    tx.happened(Event(event_id, seq, job.job_id, type_, tx.now_ms, attempt), mask)
     return Claim(
         seq=seq,
         job_id=job.job_id,

@@ -37,4 +37,4 @@ FROM (
   FROM json_each(:leases)
 ) AS leased
 WHERE jobs.seq = leased.seq AND jobs.status = 'queued'
-RETURNING event_id, seq, lease_token, attempt;
+RETURNING event_id, seq, lease_token, attempt, callback_mask;

@@ -140,3 +140,9 @@ def atomically(connection: sqlite3.Connection, fn: Callable[[sqlite3.Connection]
 def _pragma(connection: sqlite3.Connection, setting: str) -> object:
     row = connection.execute(f"PRAGMA {setting}").fetchone()
     return None if row is None else row[0]
+
+
+def primary_code(error: BaseException) -> int | None:
+    """Return SQLite's primary result code, None for an error that it did not report."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF

@@ -5,7 +5,8 @@ Only the one connection writes, checkpoints and migrates: with a second one SQLi
 `fn` is a whole transaction. Never open the file otherwise in this process: closing any
 descriptor of it drops SQLite's locks.
 
-Not here: who may call `run` (the writer alone, writer.py), the schema (schema.py).
+Not here: the schema (schema.py). Writes about jobs go through the writer (writer.py), which
+gathers them; webhooks (deliveries.py) call `run` themselves.
 """
 
 import asyncio
@@ -89,6 +90,10 @@ class Database:
             return await connection.call(fn)
         finally:
             self._idle.put_nowait(connection)
+
+    async def alive(self) -> None:
+        """Return when the writing thread has answered; runs no statement."""
+        await self._writer.call(lambda _: None)
 
     async def checkpoint(self) -> None:
         """Copy what readers allow from the WAL into the file; waits for nobody."""

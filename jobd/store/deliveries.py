@@ -24,7 +24,7 @@ from jobd.domain.deliveries import (
 )
 from jobd.domain.errors import StorageFull
 from jobd.domain.signing import new_secret
-from jobd.store.batch import primary_code
+from jobd.store.connection import primary_code
 from jobd.store.database import Database
 from jobd.store.queries import load
 

@@ -29,13 +29,17 @@ def take(tx: Transaction, jobs: dict[int, NewJob]) -> set[int]:
 
 
 def replay(tx: Transaction, jobs: dict[int, NewJob]) -> dict[int, Submitted | JobdError]:
-    """Return what the keys of `jobs` already name; call after the batch's own inserts."""
-    if not jobs:
+    """Return what the keys of `jobs` already name, if they have one that does.
+
+    Call it after the batch's own inserts.
+    """
+    keys = [_row(seq, job) for seq, job in jobs.items() if job.idempotency]
+    if not keys:
         return {}
-    keys = tx.array([_row(seq, job) for seq, job in jobs.items()])
+    owners = tx.rows(_SQL["owners_of_keys"], keys=tx.array(keys))
     return {
         asked: _answer(jobs[asked], fingerprint, job_id, seq, event_id)
-        for asked, fingerprint, job_id, seq, event_id in tx.rows(_SQL["owners_of_keys"], keys=keys)
+        for asked, fingerprint, job_id, seq, event_id in owners
     }
 
 

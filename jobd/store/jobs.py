@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from jobd.domain.errors import JobdError
-from jobd.domain.events import Event, status_event
+from jobd.domain.events import Event, callback_mask, status_event
 from jobd.domain.jobs import Artifact, NewJob, Settlement, Submitted
 from jobd.domain.outcomes import was_cancelled
 from jobd.domain.statuses import TERMINAL, Status
-from jobd.store import idempotency, results
+from jobd.store import idempotency, results, uploads
 from jobd.store.attempts import lease_lost
 from jobd.store.queries import load
 from jobd.store.transaction import Transaction
@@ -31,16 +31,17 @@ _COUNTERS = ("failures", "crashes", "interrupted", "released", "snoozes")
 def enqueue(tx: Transaction, jobs: Sequence[NewJob]) -> list[Submitted | JobdError]:
     """Store each job, or find the one that its idempotency key names.
 
-    Answers in order: Submitted, Invalid (`idempotency_key_reused`), or Gone (the key's
-    job has been deleted).
+    Answers in order: Submitted, Invalid (`idempotency_key_reused`, or `validation_error`
+    for an upload that is not the principal's), or Gone (the key's job has been deleted).
+    A job that was stored is found by its key also when its uploads are gone.
     """
     by_seq = {tx.next_seq(): job for job in jobs}
-    refused = idempotency.take(tx, by_seq)
     answers: dict[int, Submitted | JobdError] = {}
-    answers.update(_insert(tx, {seq: job for seq, job in by_seq.items() if seq not in refused}))
-    answers.update(
-        idempotency.replay(tx, {seq: job for seq, job in by_seq.items() if seq in refused})
-    )
+    answers.update(uploads.missing(tx, by_seq))
+    able = {seq: job for seq, job in by_seq.items() if seq not in answers}
+    not_new = idempotency.take(tx, able) | answers.keys()
+    answers.update(_insert(tx, {seq: job for seq, job in able.items() if seq not in not_new}))
+    answers.update(idempotency.replay(tx, {seq: by_seq[seq] for seq in not_new}))
     return [answers[seq] for seq in by_seq]
 
 
@@ -51,14 +52,20 @@ def _insert(tx: Transaction, jobs: dict[int, NewJob]) -> dict[int, Submitted]:
     rows = [_job_row(tx, seq, job, event_ids[seq]) for seq, job in jobs.items()]
     added: dict[int, str] = dict(tx.rows(_SQL["add_jobs"], jobs=tx.array(rows), now=tx.now_ms))
     _add_inputs(tx, jobs)
+    uploads.refer(tx, jobs)
     for seq, job in jobs.items():
         status = Status(added[seq])
         if status is Status.QUEUED:
             tx.ready.add(job.lane, job.queue)
         due = {"run_at_ms": job.run_at_ms} if status is Status.SCHEDULED else {}
         event_id = event_ids[seq]
-        tx.happened(Event(event_id, seq, job.job_id, status_event(status), tx.now_ms, 0, due))
+        event = Event(event_id, seq, job.job_id, status_event(status), tx.now_ms, 0, due)
+        tx.happened(event, _mask(job))
     return {seq: Submitted(job.job_id, seq, event_ids[seq]) for seq, job in jobs.items()}
+
+
+def _mask(job: NewJob) -> int:
+    return callback_mask(job.callback_events) if job.callback_url else 0
 
 
 def _job_row(tx: Transaction, seq: int, job: NewJob, event_id: int) -> tuple[Any, ...]:
@@ -78,6 +85,8 @@ def _job_row(tx: Transaction, seq: int, job: NewJob, event_id: int) -> tuple[Any
         job.max_attempts,
         job.timeout_ms,
         job.retention_ms,
+        job.retry_of,
+        _mask(job),
         event_id,
     )
 
@@ -85,7 +94,8 @@ def _job_row(tx: Transaction, seq: int, job: NewJob, event_id: int) -> tuple[Any
 def _add_inputs(tx: Transaction, jobs: dict[int, NewJob]) -> None:
     small, large = [], []
     for seq, job in jobs.items():
-        about = (seq, msgspec.json.encode(job.metadata).decode(), job.traceparent)
+        metadata = msgspec.json.encode(job.metadata).decode()
+        about = (seq, metadata, job.traceparent, job.callback_url)
         if len(job.args) < results.LARGE_BYTES:
             small.append((*about, job.args.decode()))
         else:
@@ -113,6 +123,7 @@ class _Ended(NamedTuple):
     interrupted: int
     released: int
     snoozes: int
+    callback_mask: int
 
 
 def settle(tx: Transaction, settlements: Sequence[Settlement]) -> list[JobdError | None]:
@@ -165,7 +176,7 @@ def _keep(tx: Transaction, ended: Sequence[tuple[_Ended, Settlement]]) -> None:
                 results.Kept(row.seq, asked.error, asked.result, asked.partial, asked.summary)
             )
         artifacts += [(row.seq, artifact) for artifact in asked.artifacts]
-        tx.happened(_ended_event(tx, row, status, asked))
+        tx.happened(_ended_event(tx, row, status, asked), row.callback_mask)
     results.keep(tx, kept)
     results.add_artifacts(tx, artifacts)
     terminal = [row.seq for row, _ in ended if row.expires_at is not None]

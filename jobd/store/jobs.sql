@@ -31,24 +31,24 @@ LEFT JOIN jobs ON jobs.seq = idempotency.seq;
 -- Appends to the table and, as ids are time-ordered, to the index on job_id.
 INSERT INTO jobs (
   seq, job_id, principal, kind, queue, lane, priority, status, run_at, created_at, updated_at,
-  start_before, max_attempts, timeout_ms, retention_ms, event_id
+  start_before, max_attempts, timeout_ms, retention_ms, retry_of, callback_mask, event_id
 )
 SELECT
   value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
   value ->> 7, value ->> 8, value ->> 9, :now, value ->> 10, value ->> 11, value ->> 12,
-  value ->> 13, value ->> 14
+  value ->> 13, value ->> 14, value ->> 15, value ->> 16
 FROM json_each(:jobs)
 RETURNING seq, status;
 
 -- name: add_inputs
 -- By rowid, in the transaction of its job.
-INSERT INTO job_inputs (seq, metadata, traceparent, args)
-SELECT value ->> 0, value ->> 1, value ->> 2, CAST(value ->> 3 AS BLOB)
+INSERT INTO job_inputs (seq, metadata, traceparent, callback_url, args)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, CAST(value ->> 4 AS BLOB)
 FROM json_each(:inputs);
 
 -- name: add_large_input
 -- The same for args that are cheaper to bind than to pass through JSON.
-INSERT INTO job_inputs (seq, metadata, traceparent, args) VALUES (?, ?, ?, ?);
+INSERT INTO job_inputs (seq, metadata, traceparent, callback_url, args) VALUES (?, ?, ?, ?, ?);
 
 -- name: settle
 -- Ends attempts. By rowid; fenced by token and status, so that a worker that overslept
@@ -81,4 +81,4 @@ FROM (
 WHERE jobs.seq = ended.seq AND jobs.lease_token = ended.token AND jobs.status = 'processing'
 RETURNING
   event_id, seq, job_id, status, lane, queue, attempt, run_at, expires_at, failures, crashes,
-  interrupted, released, snoozes;
+  interrupted, released, snoozes, callback_mask;

@@ -34,7 +34,7 @@ def cancel(tx: Transaction, job_ids: Sequence[str]) -> list[Cancelled | JobdErro
     asked = [(job_id, tx.next_event_id()) for job_id in dict.fromkeys(job_ids)]
     changed: set[str] = set()
     kept: list[results.Kept] = []
-    for event_id, seq, job_id, status, attempt, expires_at in sorted(
+    for event_id, seq, job_id, status, attempt, expires_at, mask in sorted(
         tx.rows(_SQL["cancel"], asked=tx.array(asked), now=tx.now_ms)
     ):
         changed.add(job_id)
@@ -45,7 +45,7 @@ def cancel(tx: Transaction, job_ids: Sequence[str]) -> list[Cancelled | JobdErro
             error = was_cancelled(attempt)
             kept.append(results.Kept(seq, error))
             data = {"expires_at_ms": expires_at, "error": msgspec.to_builtins(error)}
-        tx.happened(Event(event_id, seq, job_id, type_, tx.now_ms, attempt, data))
+        tx.happened(Event(event_id, seq, job_id, type_, tx.now_ms, attempt, data), mask)
     results.keep(tx, kept)
     results.drop(tx, ended=(), terminal=[one.seq for one in kept])
     return _found(tx, job_ids, changed)
@@ -73,10 +73,10 @@ def promote(tx: Transaction) -> float | None:
     if rows:
         due = [(seq, tx.next_event_id()) for (seq,) in rows]
         promoted = tx.rows(_SQL["promote"], due=tx.array(due), now=tx.now_ms)
-        for event_id, seq, job_id, attempt, lane, queue in sorted(promoted):
+        for event_id, seq, job_id, attempt, lane, queue, mask in sorted(promoted):
             tx.ready.add(lane, queue)
             type_ = status_event(Status.QUEUED)
-            tx.happened(Event(event_id, seq, job_id, type_, tx.now_ms, attempt))
+            tx.happened(Event(event_id, seq, job_id, type_, tx.now_ms, attempt), mask)
     ((next_at,),) = tx.rows(_SQL["next_due"])
     return None if next_at is None else max(0.0, (next_at - tx.now_ms) / 1000)
 
@@ -92,7 +92,9 @@ def recover(tx: Transaction) -> Recovered:
     ]
     rows = tx.rows(_SQL["recover"], orphans=tx.array(orphans), now=tx.now_ms, most=MAX_INTERRUPTED)
     kept: list[results.Kept] = []
-    for event_id, seq, job_id, word, attempt, lane, queue, interrupted, expires_at in sorted(rows):
+    for event_id, seq, job_id, word, attempt, lane, queue, interrupted, expires_at, mask in sorted(
+        rows
+    ):
         status = Status(word)
         data: dict[str, Any] = {"interrupted": interrupted, "evidence": {"outcome": "interrupted"}}
         if status is Status.QUEUED:
@@ -102,7 +104,8 @@ def recover(tx: Transaction) -> Recovered:
             error = was_cancelled(attempt) if cancelled else interrupted_too_often(attempt)
             kept.append(results.Kept(seq, error))
             data |= {"expires_at_ms": expires_at, "error": msgspec.to_builtins(error)}
-        tx.happened(Event(event_id, seq, job_id, status_event(status), tx.now_ms, attempt, data))
+        type_ = status_event(status)
+        tx.happened(Event(event_id, seq, job_id, type_, tx.now_ms, attempt, data), mask)
     results.keep(tx, kept)
     seqs = [row[1] for row in rows]
     results.drop(tx, ended=seqs, terminal=[one.seq for one in kept])

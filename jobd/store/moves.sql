@@ -12,7 +12,7 @@ FROM (SELECT value ->> 0 AS job_id, value ->> 1 AS event_id FROM json_each(:aske
 WHERE jobs.job_id = asked.job_id
   AND jobs.status IN ('scheduled', 'queued', 'retrying', 'processing')
   AND jobs.cancel_requested = 0
-RETURNING event_id, seq, job_id, status, attempt, expires_at;
+RETURNING event_id, seq, job_id, status, attempt, expires_at, callback_mask;
 
 -- name: cancelled
 -- What a cancel found or left. By job_id, in the transaction of the cancel.
@@ -31,7 +31,7 @@ LIMIT :limit;
 UPDATE jobs SET status = 'queued', updated_at = :now, event_id = due.event_id
 FROM (SELECT value ->> 0 AS seq, value ->> 1 AS event_id FROM json_each(:due)) AS due
 WHERE jobs.seq = due.seq AND jobs.status IN ('scheduled', 'retrying')
-RETURNING event_id, seq, job_id, attempt, lane, queue;
+RETURNING event_id, seq, job_id, attempt, lane, queue, callback_mask;
 
 -- name: next_due
 -- The first entry of index jobs_due.
@@ -58,4 +58,5 @@ UPDATE jobs SET
   event_id = orphans.event_id
 FROM (SELECT value ->> 0 AS seq, value ->> 1 AS event_id FROM json_each(:orphans)) AS orphans
 WHERE jobs.seq = orphans.seq AND jobs.status = 'processing'
-RETURNING event_id, seq, job_id, status, attempt, lane, queue, interrupted, expires_at;
+RETURNING
+  event_id, seq, job_id, status, attempt, lane, queue, interrupted, expires_at, callback_mask;

@@ -6,10 +6,12 @@ Not here: how a job looks on the wire (wire/), the reads inside a transaction (t
 """
 
 import sqlite3
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
+from jobd.domain.events import Event
 from jobd.domain.jobs import (
     Artifact,
     Inputs,
@@ -19,16 +21,19 @@ from jobd.domain.jobs import (
     Progress,
     Result,
     Summary,
+    Upload,
 )
 from jobd.domain.statuses import TERMINAL, Status
 from jobd.store.database import Database
 from jobd.store.queries import load
+from jobd.store.uploads import upload_of
 
 _SQL = load("readers.sql")
 
 _METADATA = msgspec.json.Decoder(dict[str, str])
 _ERROR = msgspec.json.Decoder(JobError)
 _SUMMARY = msgspec.json.Decoder(Summary)
+_DATA = msgspec.json.Decoder(dict[str, Any])
 
 _NEWEST = 2**62
 """Above every seq, and small enough to reckon with."""
@@ -48,6 +53,37 @@ class Readers:
         """Return the job, with its inputs and result if `detail`; None if there is none."""
         rows = await _rows(self._database, "get", job_id=job_id, detail=detail)
         return _job(rows[0], detail=detail) if rows else None
+
+    async def get_many(self, seqs: Collection[int]) -> dict[int, Job]:
+        """Return those of these jobs that there are, by seq, without inputs and results."""
+        rows = await _rows(self._database, "get_many", seqs=_array(list(seqs)), detail=False)
+        return {row["seq"]: _job(row, detail=False) for row in rows}
+
+    async def events(self, seq: int, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Return what happened to a job behind the event `after`, oldest first.
+
+        Progress is not in it. Fewer than `limit` means that these are all.
+        """
+        rows = await _rows(self._database, "events", seq=seq, after=after, limit=limit)
+        return [_event(row) for row in rows]
+
+    async def events_of_all(self, *, after: int, limit: int) -> list[Event]:
+        """Return what happened to any job behind the event `after`, oldest first."""
+        rows = await _rows(self._database, "events_of_all", after=after, limit=limit)
+        return [_event(row) for row in rows]
+
+    async def newest_event_id(self) -> int:
+        """Return the newest id that was given to an event or a report of progress; 0 if none was.
+
+        What is read afterwards has at least all events up to it.
+        """
+        ((newest,),) = await _rows(self._database, "newest_event_id")
+        return int(newest)
+
+    async def upload(self, file_id: str, principal: str) -> Upload | None:
+        """Return a principal's upload, None if it has not sent that content."""
+        rows = await _rows(self._database, "upload", file_id=file_id, principal=principal)
+        return upload_of(rows[0]) if rows else None
 
     async def artifacts(self, job_id: str) -> list[Artifact]:
         """Return the job's artifacts by name, each from the newest attempt that left it."""
@@ -119,8 +155,24 @@ def _job(row: sqlite3.Row, *, detail: bool) -> Job:
         summary=None if row["summary"] is None else _SUMMARY.decode(row["summary"]),
         progress=_progress(row),
         has_result=result is not None,
-        inputs=Inputs(row["args"], metadata, row["traceparent"]) if detail else None,
+        inputs=_inputs(row, metadata) if detail else None,
         result=result if detail else None,
+    )
+
+
+def _inputs(row: sqlite3.Row, metadata: dict[str, str]) -> Inputs:
+    return Inputs(row["args"], metadata, row["traceparent"], row["callback_url"])
+
+
+def _event(row: sqlite3.Row) -> Event:
+    return Event(
+        id=row["id"],
+        seq=row["seq"],
+        job_id=row["job_id"],
+        type=row["type"],
+        at_ms=row["at"],
+        attempt=row["attempt"],
+        data=_DATA.decode(row["data"]),
     )
 
 

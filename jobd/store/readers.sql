@@ -12,7 +12,7 @@ SELECT
   jobs.retry_of, jobs.retried_as,
   max(jobs.updated_at, coalesce(progress.at, 0)) AS updated_at_ms,
   max(jobs.event_id, coalesce(progress.event_id, 0)) AS event_id,
-  job_inputs.metadata, job_inputs.traceparent,
+  job_inputs.metadata, job_inputs.traceparent, job_inputs.callback_url,
   iif(:detail, job_inputs.args, NULL) AS args,
   iif(jobs.status IN ('retrying', 'failed', 'cancelled'), job_results.error, NULL) AS error,
   job_results.summary, job_results.partial, job_results.media_type, job_results.size_bytes,
@@ -29,6 +29,11 @@ LEFT JOIN progress ON progress.seq = jobs.seq
 -- By job_id.
 {job}
 WHERE jobs.job_id = :job_id;
+
+-- name: get_many
+-- By rowid.
+{job}
+WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: list
 -- By rowid, downwards from a bound, so that pages neither skip nor repeat a job while others
@@ -56,6 +61,38 @@ FROM jobs CROSS JOIN artifacts ON artifacts.seq = jobs.seq
 WHERE jobs.job_id = :job_id
 GROUP BY artifacts.name
 ORDER BY artifacts.name;
+
+-- part: event
+-- The job_id is that of the job's row: events are deleted with their job.
+SELECT events.id, events.seq, jobs.job_id, events.type, events.at, events.attempt, events.data
+FROM events CROSS JOIN jobs ON jobs.seq = events.seq
+
+-- name: events
+-- Index events_of_job, in its order.
+{event}
+WHERE events.seq = :seq AND events.id > :after
+ORDER BY events.id
+LIMIT :limit;
+
+-- name: events_of_all
+-- By rowid, from a bound upwards.
+{event}
+WHERE events.id > :after
+ORDER BY events.id
+LIMIT :limit;
+
+-- name: newest_event_id
+-- sqlite_sequence has the newest of the events, deleted ones too; progress has ids of the
+-- same sequence in one row for each running job.
+SELECT max(
+  coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0),
+  coalesce((SELECT max(event_id) FROM progress), 0)
+);
+
+-- name: upload
+-- By primary key.
+SELECT file_id, principal, size_bytes, created_at, expires_at FROM uploads
+WHERE file_id = :file_id AND principal = :principal;
 
 -- name: counts
 -- Walks the entries of the three partial indexes, which hold the jobs that are not done; the

@@ -8,14 +8,15 @@ Not here: BEGIN and COMMIT (connection.py), the order of the verbs (batch.py).
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
-from jobd.domain.events import Event
+from jobd.domain.events import Event, in_mask
 from jobd.domain.jobs import Claim
+from jobd.store.deliveries import NewDelivery, delete_messages, insert_messages
 from jobd.store.queries import load
 from jobd.store.ready import Ready
 
@@ -40,6 +41,7 @@ class Transaction:
         instance: int,
         ids: Ids,
         ready: Ready,
+        new_id: Callable[[str, int], str],
     ) -> None:
         self.now_ms = now_ms
         self.instance = instance
@@ -47,9 +49,12 @@ class Transaction:
         self.ready = ready.copy()
         self.events = list[Event]()
         self.claims = list[Claim]()
+        self.messages = 0
         self.written_bytes = 0
         self._connection = connection
+        self._new_id = new_id
         self._history = list[Event]()
+        self._told = list[Event]()
 
     def next_seq(self) -> int:
         """Return a seq for a new job."""
@@ -77,33 +82,65 @@ class Transaction:
         self.written_bytes += len(text)
         return text
 
-    def happened(self, event: Event) -> None:
-        """Note a change of a job: stored in this transaction, published after it."""
+    def happened(self, event: Event, callback_mask: int) -> None:
+        """Note a change of a job: stored in this transaction, published after it.
+
+        The job's callback is told of it if `callback_mask`, the job's, has its type.
+        """
         self.events.append(event)
         self._history.append(event)
+        if callback_mask and in_mask(callback_mask, event.type):
+            self._told.append(event)
 
     def moved_on(self, event: Event) -> None:
         """Note progress: published after this transaction, kept in no history."""
         self.events.append(event)
 
     def save_history(self) -> None:
-        """Store the events that happened since the last call, in one statement."""
+        """Store the events that happened since the last call, and the messages of them."""
         if self._history:
             rows = [(e.id, e.seq, e.type, e.at_ms, e.attempt, _data(e)) for e in self._history]
             self.rows(_SQL["add_events"], events=self.array(rows))
             self._history = []
+        if self._told:
+            self._tell(self._told)
+            self._told = []
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        seqs = self.array(list({event.seq for event in events}))
+        to = {seq: whom for seq, *whom in self.rows(_SQL["callbacks"], seqs=seqs)}
+        messages = [self._message(event, *to[event.seq]) for event in events]
+        insert_messages(self._connection, messages)
+        self.messages += len(messages)
+
+    def _message(self, event: Event, principal: str, url: str) -> NewDelivery:
+        return NewDelivery(
+            message_id=self._new_id("msg_", self.now_ms),
+            delivery_id=self._new_id("dlv_", self.now_ms),
+            seq=event.seq,
+            event_id=event.id,
+            type=event.type,
+            at_ms=event.at_ms,
+            url=url,
+            principal=principal,
+        )
+
+    def drop_messages(self, seqs: Collection[int]) -> None:
+        """Delete what jobs that are deleted had to tell, whether it has arrived or not."""
+        delete_messages(self._connection, seqs)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo, in the database and here, what the block did if it raises."""
         ids, ready = msgspec.structs.replace(self.ids), self.ready.copy()
-        events, claims = len(self.events), len(self.claims)
+        events, claims, messages = len(self.events), len(self.claims), self.messages
         self._connection.execute("SAVEPOINT item")
         try:
             yield
             self.save_history()
         except BaseException:
-            self.ids, self.ready, self._history = ids, ready, []
+            self.ids, self.ready, self.messages = ids, ready, messages
+            self._history, self._told = [], []
             del self.events[events:], self.claims[claims:]
             # false after a full disk or an I/O error: then nothing of the transaction is left
             if self._connection.in_transaction:

@@ -5,7 +5,8 @@ answered, nothing published or handed over before COMMIT. A caller that is cance
 written all the same. When a commit's outcome is unknown the writer stops for good: SQLite
 would go on, and the next commit would vouch for what may be lost.
 
-Not here: the verbs (jobs.py, claims.py, moves.py, attempts.py), their order (batch.py).
+Not here: the verbs (jobs.py, claims.py, moves.py, attempts.py, finished.py, uploads.py),
+their order (batch.py).
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from jobd.domain.catalog import Lane
 from jobd.domain.clock import Clock
 from jobd.domain.errors import JobdError, OutcomeUnknown, StorageFull, Unavailable
 from jobd.domain.events import Event
+from jobd.domain.ids import IdSource
 from jobd.domain.jobs import (
     Cancelled,
     Checkpoint,
@@ -28,12 +30,16 @@ from jobd.domain.jobs import (
     Settlement,
     Submitted,
     Update,
+    Upload,
 )
-from jobd.store.batch import Batch, Committed, Item, State, blames_an_item, primary_code
+from jobd.store.batch import Batch, Committed, Item, State, blames_an_item
 from jobd.store.claims import find_ready
+from jobd.store.connection import primary_code
 from jobd.store.database import Database
+from jobd.store.finished import Retry
 from jobd.store.queries import load
 from jobd.store.transaction import Ids
+from jobd.store.uploads import Owned
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +71,7 @@ class Writer:
         free_slots: Callable[[], Mapping[Lane, int]],
         claimed: Callable[[list[Claim]], None],
         died: Callable[[BaseException], None],
+        messages: Callable[[], None] | None = None,
         max_waiting: int = 10_000,
     ) -> None:
         self._database = database
@@ -73,6 +80,8 @@ class Writer:
         self._free_slots = free_slots
         self._claimed = claimed
         self._died = died
+        self._messages = messages
+        self._new_id = IdSource().next
         self._max_waiting = max_waiting
         self._submits: deque[Item] = deque()
         self._others: list[Item] = []
@@ -128,6 +137,35 @@ class Writer:
         cancelled: Cancelled = await self._ask("cancel", job_id)
         return cancelled
 
+    async def retry(self, job_id: str, new_id: str) -> Submitted:
+        """Queue a copy of a failed or cancelled job as `new_id`; the two name each other.
+
+        Raises NotFound, or Conflict (`job_active`, `job_completed`, `job_already_retried`,
+        `input_missing`).
+        """
+        submitted: Submitted = await self._ask("retry", Retry(job_id, new_id))
+        return submitted
+
+    async def delete(self, job_id: str) -> None:
+        """Delete a job that is over; its idempotency key stays and says that it is gone.
+
+        Raises NotFound, or Conflict (`job_active`).
+        """
+        await self._ask("delete", job_id)
+
+    async def add_upload(self, upload: Upload) -> Upload:
+        """Store a principal's claim to a file that is in place; return it as it stands."""
+        stored: Upload = await self._ask("add_upload", upload)
+        return stored
+
+    async def remove_upload(self, file_id: str, principal: str) -> bool:
+        """Take a principal's claim away; True if nobody claims the file any more.
+
+        Raises NotFound, or Conflict (`upload_in_use`).
+        """
+        unclaimed: bool = await self._ask("remove_upload", Owned(file_id, principal))
+        return unclaimed
+
     async def promote(self) -> float | None:
         """Queue what is due; return the seconds until more is (0: now), None if nothing will be."""
         due_in_s: float | None = await self._ask("promote", None)
@@ -182,6 +220,7 @@ class Writer:
             state=self._state,
             now_ms=self._clock.wall_ms(),
             instance=self._database.identity.start_number,
+            new_id=self._new_id,
         )
 
     async def _write(self, batch: Batch) -> None:
@@ -198,6 +237,8 @@ class Writer:
         self._publish(committed.events)
         if committed.claims:
             self._claimed(committed.claims)
+        if committed.messages and self._messages is not None:
+            self._messages()
         await self._checkpoint(committed)
 
     async def _commit(self, batch: Batch) -> Committed:

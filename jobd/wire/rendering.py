@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 
 from jobd.domain import jobs as domain
+from jobd.domain.events import Event
 from jobd.domain.statuses import Status
+from jobd.wire.events import JobEvent, PastEvent
 from jobd.wire.jobs import (
     Artifact,
     ArtifactList,
@@ -22,6 +24,7 @@ from jobd.wire.jobs import (
     ResultSummary,
 )
 from jobd.wire.times import from_ms, from_ms_or_none
+from jobd.wire.uploads import Upload
 
 LONGEST_POLL_S = 30
 LONGEST_POLL_OF_DUE_S = 60
@@ -70,6 +73,7 @@ def render_detail(
     body = result.body if result is not None else None
     inline = body is not None and len(body) <= inline_result_bytes
     progress = job.progress
+    url = _url(job)
     return JobDetail(
         **_fields(job, now_ms),
         args=msgspec.Raw(inputs.args),
@@ -79,15 +83,15 @@ def render_detail(
         timeout_seconds=job.timeout_ms / 1000,
         retention_seconds=job.retention_ms // 1000,
         start_before=from_ms_or_none(job.start_before_ms),
-        callback_url=None,
+        callback_url=inputs.callback_url,
         trace_id=None if inputs.traceparent is None else inputs.traceparent.split("-")[1],
         request_id=None,
         progress_done=None if progress is None else progress.done,
         progress_total=None if progress is None else progress.total,
         charged_attempts=job.failures + job.crashes,
-        logs_url=None,
-        artifacts_url=f"/v1/jobs/{job.job_id}/artifacts",
-        retry_url=None,
+        logs_url=f"{url}/logs",
+        artifacts_url=f"{url}/artifacts",
+        retry_url=f"{url}/retry" if _may_be_retried(job) else None,
         retry_of=job.retry_of,
         retried_as=job.retried_as,
         batch_index=None,
@@ -96,7 +100,7 @@ def render_detail(
 
 
 def _fields(job: domain.Job, now_ms: int) -> dict[str, Any]:
-    url = f"/v1/jobs/{job.job_id}"
+    url = _url(job)
     status = job.status
     poll_s = retry_after_s(job, now_ms)
     progress = job.progress
@@ -109,7 +113,7 @@ def _fields(job: domain.Job, now_ms: int) -> dict[str, Any]:
         "done": poll_s is None,
         "partial": job.partial,
         "poll_url": url,
-        "events_url": None,
+        "events_url": f"{url}/events",
         "cancel_url": f"{url}/cancel",
         "result_url": f"{url}/result" if completed and job.has_result else None,
         "priority": job.priority,
@@ -137,6 +141,14 @@ def _fields(job: domain.Job, now_ms: int) -> dict[str, Any]:
         "error": None if job.error is None else render_error(job.error),
         "result_summary": None if job.summary is None else _summary(job.summary),
     }
+
+
+def _url(job: domain.Job) -> str:
+    return f"/v1/jobs/{job.job_id}"
+
+
+def _may_be_retried(job: domain.Job) -> bool:
+    return job.status in {Status.FAILED, Status.CANCELLED} and job.retried_as is None
 
 
 def _asked_run_at_ms(job: domain.Job) -> int | None:
@@ -176,6 +188,22 @@ def _summary(summary: domain.Summary) -> ResultSummary:
 
 def _result_info(result: domain.Result) -> ResultInfo:
     return ResultInfo(result.media_type, result.size_bytes, result.sha256, result.filename)
+
+
+def render_event(event: Event, job: domain.Job) -> JobEvent:
+    """Return what a stream says of `event`; `job` is as it was right after it."""
+    return JobEvent(event.type, from_ms(event.at_ms), render_job(job, event.at_ms))
+
+
+def render_past_event(event: Event, job: domain.Job) -> PastEvent:
+    """Return what a history says of `event`; `job` is as it was right after it."""
+    data = render_job(job, event.at_ms)
+    return PastEvent(str(event.id), event.type, from_ms(event.at_ms), data)
+
+
+def render_upload(upload: domain.Upload) -> Upload:
+    """Return the document of an uploaded file."""
+    return Upload(upload.file_id, upload.size_bytes, from_ms(upload.expires_at_ms))
 
 
 def render_artifacts(

@@ -31,6 +31,10 @@ class SubmitRequest(
     queue: Annotated[str, Meta(pattern=_NAME, max_length=100)] | None = None
     max_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
     retention_seconds: Annotated[int, Meta(ge=60)] | None = None
+    callback_url: str | None = None
+    """Where a signed POST goes; the daemon's settings say where that may be."""
+    callback_events: tuple[str, ...] | None = None
+    """Of which events; null is of the end of the job, whichever it is."""
     metadata: Annotated[
         dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=256)]],
         Meta(max_length=16),

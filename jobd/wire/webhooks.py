@@ -6,14 +6,17 @@ notice is the job as it stood right after the event, whatever has happened since
 Not here: when it is sent, and its signature (webhooks/).
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from jobd.domain import deliveries
 from jobd.domain.jobs import Job
 from jobd.domain.statuses import TERMINAL, Status
 from jobd.wire.times import Timestamp, from_ms, from_ms_or_none
+
+MAX_OVERLAP_S = 30 * 86400
 
 
 class NoticeError(msgspec.Struct, frozen=True):
@@ -50,6 +53,13 @@ class Webhook(msgspec.Struct, frozen=True):
     type: str
     timestamp: Timestamp
     data: JobNotice
+
+
+class RotateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a rotation of the secret takes."""
+
+    overlap_seconds: Annotated[float, Meta(ge=0, le=MAX_OVERLAP_S)] = 86400.0
+    """How long the secret before signs too."""
 
 
 class RotatedEndpoint(msgspec.Struct, frozen=True):

@@ -6,10 +6,12 @@ claim and settles it.
 
 import asyncio
 import contextlib
+import functools
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
@@ -17,20 +19,31 @@ import pytest
 from aiohttp import web
 
 from jobd.api.app import Services, build
+from jobd.api.server import SERVER_LIMITS
 from jobd.bus import Bus
 from jobd.config import Config, Limits
 from jobd.domain.catalog import Catalog, HandlerSpec, Lane, LoadError
+from jobd.domain.deliveries import parse_target
 from jobd.domain.events import Event
 from jobd.domain.jobs import Claim, Settlement
 from jobd.domain.statuses import Status
 from jobd.engine.commands import Commands
 from jobd.engine.kinds import Kinds
+from jobd.files.layout import Layout
+from jobd.files.logs import AttemptLog, Logs
 from jobd.store.database import Database
+from jobd.store.deliveries import Deliveries
 from jobd.store.readers import Readers
 from jobd.store.writer import Writer
+from jobd.webhooks.egress import policy
 from jobd.wire.jobs import JobDetail
 from jobd.wire.problems import Problem
 from jobd.wire.status import Check, Slots
+
+if TYPE_CHECKING:
+    from jobd.wire.workers import Worker
+
+POLICY = policy(allow_http=False, allow_private=(), allow_unix=("/run/app.sock",))
 
 START_MS = 1_767_225_600_000
 
@@ -133,12 +146,52 @@ class Reply(msgspec.Struct):
         return problem
 
 
+class Frame(msgspec.Struct, frozen=True):
+    """One server-sent event as it came."""
+
+    id: int
+    event: str
+    data: Any
+    retry: str | None = None
+
+
+class EventReader:
+    """Reads a stream of events as a client does, more strictly."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.content = response.content
+
+    async def next(self) -> Frame | None:
+        """Return the next event, None at the end."""
+        fields: dict[str, Any] = {}
+        while line := await self.content.readline():
+            if line.startswith(b":"):
+                continue
+            if line == b"\n":
+                assert fields, "an empty line that ends no event"
+                return msgspec.convert(fields, Frame)
+            name, _, value = line.decode().removesuffix("\n").partition(": ")
+            fields[name] = msgspec.json.decode(value) if name in {"id", "data"} else value
+        assert fields.keys() <= {"retry"}
+        return None
+
+    async def rest(self) -> list[Frame]:
+        """Return the events up to the end."""
+        frames = []
+        while frame := await self.next():
+            frames.append(frame)
+        return frames
+
+
 class Api:
     """What a test holds: the client's side, and the rooms behind the API."""
 
     def __init__(
-        self, folder: Path, database: Database, config: Config, body_timeout_s: float
+        self, folder: Path, database: Database, config: Config, times: Mapping[str, float]
     ) -> None:
+        self.database = database
         self.me = f"uid:{os.getuid()}"
         self.clock = HandClock()
         self.bus = CountedBus()
@@ -148,8 +201,11 @@ class Api:
         self.draining = asyncio.Event()
         self.checks = {"database": Check("ok")}
         self.deaths: list[BaseException] = []
-        self.artifacts = folder / "artifacts"
-        self.artifacts.mkdir()
+        self.layout = Layout(folder / "state")
+        self.layout.make()
+        self.artifacts = self.layout.artifacts
+        self.logs = Logs(self.layout.logs, head_bytes=4096)
+        self.workers: list[Worker] = []
         self.socket = str(folder / "s")
         self.readers = Readers(database)
         self.writer = Writer(
@@ -167,6 +223,8 @@ class Api:
             writer=self.writer,
             readers=self.readers,
             running=self.pool,
+            layout=self.layout,
+            check_callback=lambda url: parse_target(url, POLICY),
         )
         self.services = Services(
             config=config,
@@ -175,14 +233,17 @@ class Api:
             readers=self.readers,
             bus=self.bus,
             catalog=lambda: self.kinds.catalog,
-            artifacts=self.artifacts,
+            layout=self.layout,
+            logs=self.logs,
+            workers=lambda: self.workers,
+            rotate_secret=Deliveries(database, self.clock).rotate,
             draining=self.draining,
             slots=lambda: {"cpu": Slots(2, self.pool.free["cpu"])},
             ready=self._ready,
             instance_id="instance",
             started_at_ms=START_MS,
             sqlite_version="3.99",
-            body_timeout_s=body_timeout_s,
+            **times,
         )
         self.http: aiohttp.ClientSession
 
@@ -195,6 +256,40 @@ class Api:
 
     async def get(self, path: str, **headers: str) -> Reply:
         return await self.ask("GET", path, headers=_dashed(headers))
+
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str, **headers: str) -> AsyncIterator[EventReader]:
+        """Read a stream of events while the block runs."""
+        url = f"http://jobd{path}"
+        async with self.http.get(url, headers=_dashed(headers)) as response:
+            assert response.status == 200, await response.text()
+            yield EventReader(response)
+
+    async def traced(self) -> list[str]:
+        """Return the list that every SQL statement from now on is put into."""
+        statements: list[str] = []
+
+        def trace(connection: sqlite3.Connection) -> None:
+            connection.set_trace_callback(statements.append)
+
+        # both readers at once, else it would be the same one twice
+        await asyncio.gather(self.database.read(trace), self.database.read(trace))
+        await self.database.run(trace)
+        statements.clear()
+        return statements
+
+    async def raw(self, request: bytes) -> bytes:
+        """Send bytes and return what comes back, up to the end of a JSON document."""
+        reader, writer = await asyncio.open_unix_connection(self.socket)
+        writer.write(request)
+        answer = await reader.readuntil(b"}")
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    def attempt_log(self, claim: Claim) -> contextlib.closing[AttemptLog]:
+        """Write as the attempt would while the block runs."""
+        return contextlib.closing(self.logs.open(claim.job_id, claim.attempt))
 
     async def submit(self, document: dict[str, Any] | None = None, **headers: str) -> Reply:
         document = {"kind": "test.any"} if document is None else document
@@ -226,19 +321,12 @@ def _dashed(headers: dict[str, str]) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    folder: Path, config: Config, *, body_timeout_s: float = 30.0
-) -> AsyncIterator[Api]:
+async def running(folder: Path, config: Config, **times: float) -> AsyncIterator[Api]:
+    """Serve the database in `folder`, which may be that of an earlier one."""
     database = await Database.open(folder / "jobd.db")
-    api = Api(folder, database, config, body_timeout_s)
+    api = Api(folder, database, config, {"body_timeout_s": 30.0, **times})
     await api.writer.start()
-    runner = web.AppRunner(
-        build(api.services),
-        handler_cancellation=False,
-        auto_decompress=False,
-        access_log=None,
-        keepalive_timeout=15,
-    )
+    runner = web.AppRunner(build(api.services), **SERVER_LIMITS)
     await runner.setup()
     await web.UnixSite(runner, api.socket).start()
     connector = aiohttp.UnixConnector(api.socket)
@@ -259,6 +347,12 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     )
     async with running(tmp_path, Config(limits=limits)) as api:
         yield api
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Callable[..., contextlib.AbstractAsyncContextManager[Api]]:
+    """Serves one folder's database, again and again if need be."""
+    return functools.partial(running, tmp_path)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ async def test_no_version_is_told_to_strangers(api: Api) -> None:
 
 
 async def test_a_path_that_is_not_there(api: Api) -> None:
-    for path in ("/", "/v1", "/v1/jobs/", "/v1/jobs/x/y", "/V1/jobs", "/v1/jobs/x/events", "/%ff"):
+    for path in ("/", "/v1", "/v1/jobs/", "/v1/jobs/x/y", "/V1/jobs", "/v1/event", "/%ff"):
         problem = (await api.get(path)).problem(404, "not_found")
         assert problem.retryable is False
 
@@ -58,12 +58,20 @@ async def test_a_path_that_is_not_there(api: Api) -> None:
 async def test_a_method_that_is_not_taken(api: Api) -> None:
     allowed = {
         "/v1/jobs": "GET,POST",
-        "/v1/jobs/x": "GET",
+        "/v1/jobs/x": "DELETE,GET",
         "/v1/jobs/x/cancel": "POST",
+        "/v1/jobs/x/retry": "POST",
+        "/v1/jobs/x/events": "GET",
+        "/v1/jobs/x/logs": "GET",
         "/v1/jobs/x/result": "GET,HEAD",
         "/v1/jobs/x/artifacts": "GET",
         "/v1/jobs/x/artifacts/y": "GET,HEAD",
+        "/v1/events": "GET",
+        "/v1/uploads": "POST",
+        "/v1/uploads/x": "DELETE,GET,HEAD",
+        "/v1/webhook-endpoints/default/rotate-secret": "POST",
         "/v1/handlers": "GET",
+        "/v1/workers": "GET",
         "/v1/status": "GET",
         "/livez": "GET",
         "/readyz": "GET",
@@ -99,20 +107,10 @@ async def test_a_bug_leaks_nothing_and_is_logged(
     assert record.__dict__["request_id"] == "the-one"
 
 
-async def raw(api: Api, request: bytes) -> bytes:
-    """Send bytes and return all that comes back until the other side has said enough."""
-    reader, writer = await asyncio.open_unix_connection(api.socket)
-    writer.write(request)
-    answer = await reader.readuntil(b"}")
-    writer.close()
-    await writer.wait_closed()
-    return answer
-
-
 async def test_a_body_that_does_not_arrive(hasty_api: Api) -> None:
     head = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
-    answer = await raw(hasty_api, head + b'Content-Length: 19\r\n\r\n{"kind"')
+    answer = await hasty_api.raw(head + b'Content-Length: 19\r\n\r\n{"kind"')
 
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"\r\nConnection: close\r\n" in answer
@@ -124,8 +122,8 @@ async def test_a_body_is_asked_for_only_when_it_will_be_read(api: Api) -> None:
     json = b"Content-Type: application/json\r\n"
 
     refused = [
-        await raw(api, head % 19 + b"\r\n"),
-        await raw(api, head % 10_000 + json + b"\r\n"),
+        await api.raw(head % 19 + b"\r\n"),
+        await api.raw(head % 10_000 + json + b"\r\n"),
     ]
     reader, writer = await asyncio.open_unix_connection(api.socket)
     writer.write(head % 19 + json + b"\r\n")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from jobd import __version__
 from jobd.wire.status import Check
+from jobd.wire.times import from_ms
+from jobd.wire.workers import Worker
 
 if TYPE_CHECKING:
     from tests.api.conftest import Api
@@ -111,3 +113,38 @@ async def test_one_failed_check_is_not_ready(api: Api) -> None:
 
     assert (reply.status, reply.json["status"]) == (503, "unavailable")
     assert reply.json["checks"]["draining"] == {"status": "unavailable", "detail": "stopping"}
+
+
+async def test_the_workers(api: Api) -> None:
+    api.workers = [
+        Worker(
+            worker_id="1",
+            lane="cpu",
+            pid=42,
+            state="ready",
+            job_ids=["job_x"],
+            jobs_done=7,
+            rss_bytes=None,
+            started_at=from_ms(0),
+        )
+    ]
+
+    reply = await api.get("/v1/workers")
+
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert reply.json == {
+        "workers": [
+            {
+                "worker_id": "1",
+                "lane": "cpu",
+                "pid": 42,
+                "state": "ready",
+                "job_ids": ["job_x"],
+                "jobs_done": 7,
+                "rss_bytes": None,
+                "started_at": "1970-01-01T00:00:00Z",
+            }
+        ],
+        "next_page_token": None,
+    }
+    (await api.get("/v1/workers?a=1")).problem(400, "unknown_parameter")

@@ -237,10 +237,10 @@ async def test_args_that_break_the_schema(api: Api) -> None:
 
 
 async def test_a_body_that_breaks_the_schema(api: Api) -> None:
-    reply = await api.submit({"priority": 10, "callback_url": "http://x/"})
+    reply = await api.submit({"priority": 10, "callback": "http://x/"})
 
     pointers = {error.pointer for error in reply.problem(422, "validation_error").errors}
-    assert pointers == {"#/kind", "#/priority", "#/callback_url"}
+    assert pointers == {"#/kind", "#/priority", "#/callback"}
 
 
 @pytest.mark.parametrize(

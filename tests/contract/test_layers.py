@@ -23,7 +23,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"domain", "wire", "bus", "store", "files", "engine.commands"} | OPEN,
     "client": {"wire"} | OPEN,
     "cli": {"wire", "client", "domain.signing"} | OPEN,
-    "daemon": {"domain", "wire", "bus", "store", "files", "pool", "engine", "webhooks", "api"}
+    "daemon": {
+        "domain",
+        "wire",
+        "bus",
+        "store",
+        "files",
+        "pool",
+        "engine",
+        "webhooks",
+        "api",
+        "systemd",
+    }
     | OPEN,
     "systemd": OPEN,
     "__main__": {"cli"},
@@ -31,9 +42,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 CHILD = {
-    f"pool.child{part}" for part in ("", "_catalog", "_channel", "_cpu", "_io", "_job", "_setup")
+    f"pool.child{part}"
+    for part in ("", "_catalog", "_channel", "_cpu", "_io", "_job", "_output", "_setup")
 }
-SHARED = {"pool.protocol", "pool.plugins", "pool.linux", "pool.marker", "domain.catalog"}
+SHARED = {f"pool.{name}" for name in ("protocol", "plugins", "linux", "marker", "inband")} | {
+    "domain.catalog"
+}
 
 EXCEPTIONS = {
     # the worker: nothing of the daemon's may come into a plugin's process

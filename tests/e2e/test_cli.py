@@ -1,8 +1,6 @@
 """The installed command against the installed daemon."""
 
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
@@ -136,35 +134,6 @@ def test_a_wait_goes_on_over_a_kill_of_the_daemon(daemon: Any) -> None:
     assert cancelled.returncode == 0
     assert command.returncode == 7
     assert f"job {job_id} ended cancelled" in stderr
-
-
-def read_all(terminal: int) -> bytes:
-    """Read what a terminal's other end writes until it is closed (EIO, then)."""
-    seen = b""
-    try:
-        while data := os.read(terminal, 65536):
-            seen += data
-    except OSError:
-        pass
-    return seen
-
-
-def test_the_bar_moves_on_a_terminal(daemon: Any) -> None:
-    args = import_args(daemon, csv_file(daemon.folder, 1_000_000))
-    ours, theirs = pty.openpty()
-    command = [daemon.program, "submit", "import.csv", args, "--wait"]
-    with subprocess.Popen(
-        command, env=daemon.environ, stdout=subprocess.PIPE, stderr=theirs
-    ) as process:
-        os.close(theirs)
-        painted = read_all(ours).decode()
-    os.close(ours)
-
-    assert process.returncode == 0
-    shown = [float(pct) for pct in re.findall(r"([0-9]+) %", painted)]
-    assert shown == sorted(shown)
-    assert len(set(shown)) > 2
-    assert shown[-1] == 100
 
 
 def test_a_second_daemon_leaves_the_first_alone(daemon: Any) -> None:

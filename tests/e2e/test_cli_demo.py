@@ -1,4 +1,7 @@
-"""`jobd demo`: its figures follow its input, and it leaves nothing behind."""
+"""`jobd demo`: its figures follow its input, and it leaves nothing behind.
+
+The plugins jobd-import and jobd-thumbs are installed here: the picture is one job more.
+"""
 
 import json
 import os
@@ -39,7 +42,7 @@ def demo(environ: dict[str, str]) -> Run:
 def figures(output: str) -> dict[str, str]:
     """Return the table of figures: what to value."""
     rows = re.findall(
-        r"^(\S[\w ]+?) {2,}(\S+(?: s)?)  (?:GET|sum|select|started)", output, re.MULTILINE
+        r"^(\S[\w ]+?) {2,}(\S+(?: s)?)  (?:GET|POST|sum|select|started)", output, re.MULTILINE
     )
     return dict(rows)
 
@@ -71,7 +74,20 @@ def test_the_demo_imports_what_is_installed(demo: Run, environ: dict[str, str]) 
     assert told["rows in table files"] == told["rows imported"]
     assert int(told["rows rejected"].replace(",", "")) > 0
     assert "Rejected rows of " in done.stdout
+    assert told["callbacks verified"] == told["jobs completed"]
     assert left_behind(environ) == []
+
+
+def test_the_demo_shows_how_a_job_went_and_its_picture_upright(demo: Run, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a\n1\n2\n")
+
+    told = demo(tmp_path / "in.csv").stdout
+
+    assert re.search(r"job\.queued\n.*job\.processing\n.*job\.completed\n", told)
+    assert "log: INFO t_in: 2 rows imported, 0 rejected" in told
+    line = r"^thumb-\d+\.png +(\d+) x (\d+) .*  red green blue yellow  GET"
+    shown = re.findall(line, told, re.MULTILINE)
+    assert shown == [("96", "64"), ("240", "160")]
 
 
 def test_other_input_gives_other_figures(demo: Run, tmp_path: Path) -> None:
@@ -95,7 +111,7 @@ def test_several_files_go_into_a_table_each(demo: Run, tmp_path: Path) -> None:
 
     told = figures(demo(one, two).stdout)
 
-    assert told["jobs completed"] == "2"
+    assert (told["jobs completed"], told["callbacks verified"]) == ("3", "3")
     assert (told["rows in table t_one"], told["rows in table t_two"]) == ("1", "2")
 
 
@@ -149,6 +165,7 @@ def test_the_commands_to_go_on_by_hand_work(
     assert json.loads(ended[0].stdout)["rows_imported"] == 1
     assert json.loads(ended[2].stdout)["result"]["rows_imported"] == 1
     assert len(json.loads(ended[3].stdout)["jobs"]) == 2
+    assert b"free slots" in ended[4].stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -41,6 +41,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.shown: list[tuple[str, Progress]] = []
+        self.lines: list[tuple[str, str, str]] = []
         self.checkpoints: list[bytes] = []
         self.durable = True
         self.storable = asyncio.Event()
@@ -55,6 +56,10 @@ class Watcher:
         self.shown.append((claim.token, progress))
         self._tell()
 
+    def logged(self, claim: Claim, stream: str, at_ms: int, /, *lines: str) -> None:
+        self.lines += [(claim.token, stream, line) for line in lines]
+        self._tell()
+
     async def checkpointed(self, claim: Claim, data: bytes) -> bool:
         self.checkpoints.append(data)
         self._tell()
@@ -67,6 +72,13 @@ class Watcher:
 
     def messages(self, claim: Claim) -> list[str | None]:
         return [shown.message for token, shown in self.shown if token == claim.token]
+
+    def written(self, claim: Claim, stream: str | None = None) -> list[str]:
+        return [
+            line
+            for token, kind, line in self.lines
+            if token == claim.token and stream in (None, kind)
+        ]
 
     def _tell(self) -> None:
         task = asyncio.get_running_loop().create_task(self._notify())
@@ -84,6 +96,7 @@ class Pool:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.listener = Watcher()
         self.scratch, self.artifacts = folder / "scratch", folder / "artifacts"
+        self.uploads = folder / "uploads"
         self.lock_fd = os.open(folder / "workers.lock", os.O_RDWR | os.O_CREAT)
         self.size: dict[Lane, int] = {
             "cpu": settings.cpu_workers,
@@ -93,6 +106,7 @@ class Pool:
             settings,
             scratch=self.scratch,
             artifacts=self.artifacts,
+            uploads=self.uploads,
             listener=self.listener,
             workers_lock_fd=self.lock_fd,
         )
@@ -139,6 +153,8 @@ def make_claim(
     lane: Lane = "cpu",
     timeout_s: float = 30,
     checkpoint: bytes | None = None,
+    crashes: int = 0,
+    released: int = 0,
 ) -> Claim:
     seq = next(_SEQ)
     return Claim(
@@ -152,9 +168,9 @@ def make_claim(
         max_attempts=3,
         timeout_ms=round(timeout_s * 1000),
         failures=0,
-        crashes=0,
+        crashes=crashes,
         interrupted=0,
-        released=0,
+        released=released,
         snoozes=0,
         args=msgspec.json.encode(args or {}),
         metadata={"colour": "blue"},

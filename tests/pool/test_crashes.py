@@ -109,7 +109,9 @@ async def test_an_idle_worker_that_dies_is_replaced(pool: "Pool", claim: MakeCla
     first = pool.worker
 
     os.kill(first.pid, signal.SIGKILL)
-    await pool.listener.until(lambda: pool.supervisor.workers() != [first])
+    await pool.listener.until(
+        lambda: {worker.pid for worker in pool.supervisor.workers()} != {first.pid}
+    )
     await pool.ready()
 
     assert pool.worker.worker_id == first.worker_id + 1

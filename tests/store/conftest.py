@@ -65,6 +65,9 @@ class Seen:
             self.free[claim.lane] -= 1
         self.claim_made.set()
 
+    def messages(self) -> None:
+        self.log.append("messages")
+
     def types(self, seq: int) -> list[str]:
         """What was published of one job."""
         return [event.type.removeprefix("job.") for event in self.events if event.seq == seq]
@@ -244,6 +247,7 @@ def open_writer(clock: FakeClock, seen: Seen) -> Callable[..., Writer]:
             free_slots=seen.free_slots,
             claimed=seen.claimed,
             died=seen.deaths.append,
+            messages=seen.messages,
             **options,
         )
 

@@ -48,6 +48,7 @@ def test_no_statement_walks_a_table(schema: sqlite3.Connection, file: str, name:
         ("moves.sql", "due", "jobs_due (run_at<?)"),
         ("moves.sql", "next_due", "jobs_due"),
         ("moves.sql", "orphans", "jobs_running (queue>?)"),
+        ("readers.sql", "events", "events_of_job (seq=? AND id>?)"),
     ],
 )
 def test_a_statement_over_a_backlog_uses_its_index_in_its_order(

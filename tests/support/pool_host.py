@@ -53,6 +53,9 @@ class Host:
         (worker,) = self.supervisor.workers()
         print(worker.pid, progress.message, flush=True)  # noqa: T201 - that is what it is for
 
+    def logged(self, claim: Claim, stream: str, at_ms: int, /, *lines: str) -> None:
+        """Keep no log."""
+
     async def checkpointed(self, claim: Claim, data: bytes) -> bool:
         """Store nothing."""
         return True
@@ -65,6 +68,7 @@ class Host:
             SETTINGS,
             scratch=folder,
             artifacts=folder,
+            uploads=folder,
             listener=self,
             workers_lock_fd=lock_fd,
         )

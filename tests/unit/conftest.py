@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from jobd.wire.jobs import JobDetail
+from jobd.cli.main import run
+from jobd.wire.events import JobEvent
+from jobd.wire.jobs import Job, JobDetail
 from jobd.wire.problems import Problem
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -31,6 +33,11 @@ class Reply(NamedTuple):
 
 
 HANG_UP = Reply(b"", hang_up=True)
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep silent: clients that go away in the middle are what some tests are about."""
 
 
 class Recorded:
@@ -57,7 +64,7 @@ class Recorded:
                 self.wfile.write(reply.data)
                 self.close_connection = reply.hang_up
 
-        self._server = socketserver.UnixStreamServer(self.socket, Handler)
+        self._server = _Server(self.socket, Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -68,6 +75,11 @@ class Recorded:
 
     def reply_cut_off(self, data: bytes) -> None:
         self.replies.append(Reply(data, hang_up=True))
+
+    def stream(self, body: bytes, media_type: str = "text/event-stream") -> None:
+        """Reply with what goes on until the connection ends, and end it."""
+        head = f"HTTP/1.1 200 -\r\nContent-Type: {media_type}\r\n\r\n"
+        self.reply_cut_off(head.encode() + body)
 
     def refuse(self, status: int, code: str, **fields: Any) -> None:
         headers = fields.pop("headers", {})
@@ -145,3 +157,27 @@ def job_json(job_detail: Callable[..., JobDetail]) -> Callable[..., bytes]:
         return msgspec.json.encode(job_detail(**changes))
 
     return make
+
+
+@pytest.fixture
+def frame(job_detail: Callable[..., JobDetail]) -> Callable[..., bytes]:
+    """Make a server-sent event about a job as the daemon would send it."""
+
+    def make(id_: int, status: str, **changes: Any) -> bytes:
+        done = status in ("completed", "failed", "cancelled")
+        job = msgspec.structs.asdict(job_detail(status=status, done=done, **changes))
+        plain = Job(**{name: job[name] for name in Job.__struct_fields__})
+        data = msgspec.json.encode(JobEvent(f"job.{status}", MOMENT, plain))
+        return b"id: %d\nevent: job.%b\ndata: %b\n\n" % (id_, status.encode(), data)
+
+    return make
+
+
+@pytest.fixture
+def jobd(recorded: Any) -> Callable[..., int]:
+    """Run a command line in this process, with the recorded daemon's socket."""
+
+    def call(*arguments: str) -> int:
+        return run(arguments, {"JOBD_SOCKET": recorded.socket})
+
+    return call

@@ -22,16 +22,6 @@ Capture = pytest.CaptureFixture[str]
 COMPLETED = {"status": "completed", "done": True, "progress_pct": 100.0}
 
 
-@pytest.fixture
-def jobd(recorded: Any) -> Jobd:
-    """Run a command line in this process, with the recorded daemon's socket."""
-
-    def call(*arguments: str) -> int:
-        return run(arguments, {"JOBD_SOCKET": recorded.socket})
-
-    return call
-
-
 def test_submit_prints_the_id_alone(
     recorded: Any, jobd: Jobd, job_json: JobJson, capsys: Capture
 ) -> None:
@@ -224,7 +214,13 @@ def test_plugins_that_did_not_load_are_named(recorded: Any, jobd: Jobd, capsys: 
         ["submit", "a.b", "--idempotency-key", 'a"b'],
         ["submit", "a.b", "--priority", "10"],
         ["submit", "a.b", "--arg", "a=\udcff"],
+        ["submit", "a.b", "--file", "source"],
+        ["submit", "a.b", "--file", "source=/nonexistent"],
+        ["submit", "a.b", "--file", "source=/dev/null"],
         ["show", "\udcff"],
+        ["watch"],
+        ["rm"],
+        ["logs", "job_x", "--attempt", "0"],
         ["ls", "--status", "asleep"],
         ["frobnicate"],
         ["help", "frobnicate"],
@@ -313,7 +309,21 @@ print(sorted(heavy & sys.modules.keys()))
 """
 
 
-@pytest.mark.parametrize("command", [["ls"], ["submit", "a.b"], ["wait", "job_x"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ls"],
+        ["submit", "a.b"],
+        ["wait", "job_x"],
+        ["logs", "job_x", "-f"],
+        ["watch", "job_x", "job_y"],
+        ["retry", "job_x"],
+        ["rm", "job_x"],
+        ["top"],
+        ["webhooks", "rotate-secret"],
+    ],
+    ids=" ".join,
+)
 def test_client_commands_import_nothing_heavy(command: list[str]) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", IMPORTS, *command], capture_output=True, text=True, check=True

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from jobd.cli.progress import Bar, line
+from jobd.cli.progress import Bar, Block, line
 from jobd.wire.jobs import JobDetail
 
 MakeJob = Callable[..., JobDetail]
@@ -31,7 +31,7 @@ def test_nothing_is_painted_off_a_terminal(job_detail: MakeJob) -> None:
     stream = io.StringIO()
 
     with Bar(stream) as bar:
-        bar.paint(job_detail())
+        bar.show(job_detail())
 
     assert stream.getvalue() == ""
 
@@ -51,9 +51,30 @@ def test_one_line_is_repainted_and_cut_to_the_terminal(
 ) -> None:
     ours, theirs = terminal
     with open(theirs, "w", closefd=False) as stream, Bar(stream) as bar:
-        bar.paint(job_detail(status="processing", message="x" * 100))
-        bar.paint(job_detail(status="completed", progress_pct=100.0, done=True))
+        bar.show(job_detail(status="processing", message="x" * 100))
+        bar.show(job_detail(status="completed", progress_pct=100.0, done=True))
 
     first, second = os.read(ours, 4096).decode().split("\r")[1:3]
     assert len(first.removesuffix("\x1b[K")) == 39
     assert second == "[########################] 100 %  0:00  "[:39] + "\x1b[K"
+
+
+def test_a_block_is_repainted_from_its_first_line(terminal: tuple[int, int]) -> None:
+    ours, theirs = terminal
+    with open(theirs, "w", closefd=False) as stream, Block(stream) as block:
+        block.paint(["a", "b"])
+        block.paint(["c", "d"])
+        block.paint(["e"])
+
+    painted = os.read(ours, 4096).decode().replace("\x1b[K", "").replace("\r\n", "\n")
+    assert painted == "\ra\nb" + "\r\x1b[1Ac\nd" + "\r\x1b[1Ae\x1b[J" + "\n"
+
+
+def test_a_block_is_never_higher_than_the_terminal(terminal: tuple[int, int]) -> None:
+    ours, theirs = terminal
+    termios.tcsetwinsize(theirs, (4, 40))
+    with open(theirs, "w", closefd=False) as stream, Block(stream) as block:
+        block.paint(["a", "b", "c", "d", "e"])
+
+    painted = os.read(ours, 4096).decode().replace("\x1b[K", "").split()
+    assert painted == ["a", "b", "…", "and", "3", "more"]

@@ -53,13 +53,13 @@ def test_only_an_object_is_taken(body: bytes) -> None:
 
 
 def test_every_violation_has_its_entry() -> None:
-    found = faults(b'{"kind":"A","priority":12,"max_attempts":"3","callback_url":"http://x"}')
+    found = faults(b'{"kind":"A","priority":12,"max_attempts":"3","callback":"http://x"}')
 
     assert found == {
         "#/kind": r"Expected `str` matching regex '^[a-z0-9][a-z0-9._-]*(?!\\n)$'",
         "#/priority": "Expected `int` <= 9",
         "#/max_attempts": "Expected `int | null`, got `str`",
-        "#/callback_url": "There is no such field",
+        "#/callback": "There is no such field",
     }
 
 

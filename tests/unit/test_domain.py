@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from jobd.domain.backoff import BackoffPolicy, delay_s
+from jobd.domain.errors import pointer
+from jobd.domain.events import CALLBACK_TYPES, callback_mask, in_mask
 from jobd.domain.ids import JOB_ID, IdSource, new_token
 from jobd.domain.jobs import Claim, JobError
 from jobd.domain.outcomes import (
@@ -144,3 +146,34 @@ def test_terminal_is_for_ever() -> None:
     assert all(not MOVES[status] for status in TERMINAL)
     assert set(MOVES) == set(Status)
     assert set.union(*map(set, MOVES.values())) | INITIAL == set(Status)
+
+
+@pytest.mark.parametrize(
+    ("path", "fragment"),
+    [
+        ([], "#"),
+        (["args", 0, "b"], "#/args/0/b"),
+        (["a/b~c"], "#/a~1b~0c"),
+        (["", " ", "%", "é", "^"], "#//%20/%25/%C3%A9/%5E"),
+        (["$file", "a?b=c&d", "x:y@z"], "#/$file/a?b=c&d/x:y@z"),
+    ],
+)
+def test_a_pointer_is_a_uri_fragment(path: list[str | int], fragment: str) -> None:
+    assert pointer(path) == fragment
+
+
+def test_a_mask_is_the_set_of_types_it_was_made_of() -> None:
+    for chosen in ((), CALLBACK_TYPES[:1], CALLBACK_TYPES[3:5], CALLBACK_TYPES):
+        mask = callback_mask(chosen)
+
+        assert tuple(type_ for type_ in CALLBACK_TYPES if in_mask(mask, type_)) == chosen
+        assert not in_mask(mask, "job.progress")
+
+
+def test_stored_masks_keep_their_meaning() -> None:
+    assert callback_mask(("job.scheduled", "job.completed", "job.cancel_requested")) == 0b10010001
+
+
+def test_an_unknown_type_is_in_no_mask() -> None:
+    with pytest.raises(KeyError):
+        callback_mask(("job.progress",))

@@ -1,5 +1,6 @@
 """Kinds and their args: what is refused at submit, and how the refusal helps."""
 
+import asyncio
 from typing import Annotated, Any
 
 import msgspec
@@ -44,6 +45,7 @@ def kinds() -> Kinds:
         ({"source": "/x", "nested": {"depth": "x"}}, ["#/args/nested/depth"]),
         ({"source": "/x", "nested": {}}, ["#/args/nested/depth"]),
         ({"source": "/x", "columns": {"a/b": "x"}}, ["#/args/columns/a~1b"]),
+        ({"source": "/x", "columns": {"é 5%": "x"}}, ["#/args/columns/%C3%A9%205%25"]),
     ],
 )
 def test_every_violation_has_its_pointer(
@@ -91,6 +93,25 @@ def test_before_the_first_catalogue_nothing_is_unknown() -> None:
         Kinds().spec("import.csv")
 
     assert caught.value.code == "starting"
+
+
+async def test_the_first_catalogue_is_waited_for() -> None:
+    kinds = Kinds()
+    waiting = asyncio.create_task(kinds.loaded())
+    await asyncio.wait([waiting], timeout=0)
+
+    kinds.install(Catalog({"import.csv": spec(None)}))
+    await waiting
+
+    assert kinds.spec("import.csv").kind == "import.csv"
+
+
+async def test_the_first_catalogue_is_not_waited_for_for_ever() -> None:
+    kinds = Kinds(first_wait_s=0.001)
+
+    await kinds.loaded()
+
+    assert kinds.catalog is None
 
 
 def test_a_schema_that_cannot_be_compiled_makes_a_load_error() -> None:

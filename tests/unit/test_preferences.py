@@ -3,8 +3,15 @@
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from jobd.api.preferences import Preferences, idempotency_key, matches, preferences, traceparent
-from jobd.domain.errors import Malformed
+from jobd.api.preferences import (
+    Preferences,
+    chosen,
+    idempotency_key,
+    matches,
+    preferences,
+    traceparent,
+)
+from jobd.domain.errors import JobdError, Malformed
 
 
 def headers(name: str, *values: str) -> CIMultiDictProxy[str]:
@@ -114,3 +121,34 @@ def test_a_trace_context_that_is_not_valid_counts_as_absent(
     value: str, expected: str | None
 ) -> None:
     assert expected == traceparent(headers("traceparent", value))
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ([], "a/x"),
+        ([""], "a/x"),
+        (["*/*"], "a/x"),
+        (["nonsense"], "a/x"),
+        (["a/y"], "a/y"),
+        (["A/Y"], "a/y"),
+        (["a/*"], "a/x"),
+        (["a/x;q=0.1, a/y;q=0.2"], "a/y"),
+        (["a/x;q=0.1", "*/*;q=0.001"], "a/x"),
+        (["a/x;q=0, */*"], "a/y"),
+        (["a/y;charset=utf-8; Q=0.9, a/*;q=0.5"], "a/y"),
+        (['a/y;x=",a/x"'], "a/y"),
+        (["a/x;q=1.001, a/y"], "a/x"),
+        (["b/z", "a/y;q=0.001"], "a/y"),
+        (["b/z"], None),
+        (["*/*;q=0"], None),
+        (["a/*;q=0.0, */*"], None),
+    ],
+)
+def test_the_media_type_that_is_liked_best(accept: list[str], expected: str | None) -> None:
+    asked = headers("Accept", *accept)
+    if expected is None:
+        with pytest.raises(JobdError, match="a/x or a/y"):
+            chosen(asked, ("a/x", "a/y"))
+    else:
+        assert chosen(asked, ("a/x", "a/y")) == expected

@@ -7,10 +7,19 @@ import msgspec
 import pytest
 
 from jobd.api.codec import encode
+from jobd.domain.events import Event
 from jobd.domain.jobs import Inputs, Job, JobError, Progress, Result, Summary
 from jobd.domain.statuses import Status
+from jobd.wire.events import JobEvent
 from jobd.wire.jobs import JobDetail
-from jobd.wire.rendering import render_detail, render_job, retry_after_s
+from jobd.wire.rendering import (
+    render_detail,
+    render_event,
+    render_job,
+    render_past_event,
+    retry_after_s,
+)
+from jobd.wire.times import from_ms
 
 NOW_MS = 1_767_225_600_000
 JOB = Job(
@@ -75,7 +84,8 @@ def test_golden_bytes_of_a_completed_job() -> None:
     assert body == (
         b'{"job_id":"job_019b76daa400700080000000000000aa","kind":"import.csv",'
         b'"queue":"default","status":"completed","done":true,"partial":true,'
-        b'"poll_url":"/v1/jobs/job_019b76daa400700080000000000000aa","events_url":null,'
+        b'"poll_url":"/v1/jobs/job_019b76daa400700080000000000000aa",'
+        b'"events_url":"/v1/jobs/job_019b76daa400700080000000000000aa/events",'
         b'"cancel_url":"/v1/jobs/job_019b76daa400700080000000000000aa/cancel",'
         b'"result_url":"/v1/jobs/job_019b76daa400700080000000000000aa/result",'
         b'"priority":5,"metadata":{"team":"data"},"batch_id":null,'
@@ -94,7 +104,7 @@ def test_golden_bytes_of_a_completed_job() -> None:
         + b'","filename":null},"principal":"uid:1000","timeout_seconds":1.5,'
         b'"retention_seconds":60,"start_before":null,"callback_url":null,"trace_id":null,'
         b'"request_id":null,"progress_done":null,"progress_total":null,"charged_attempts":0,'
-        b'"logs_url":null,'
+        b'"logs_url":"/v1/jobs/job_019b76daa400700080000000000000aa/logs",'
         b'"artifacts_url":"/v1/jobs/job_019b76daa400700080000000000000aa/artifacts",'
         b'"retry_url":null,"retry_of":null,"retried_as":null,"batch_index":null,'
         b'"waiting_for":null}'
@@ -134,6 +144,26 @@ def test_only_a_completed_job_has_a_result_url(status: Status) -> None:
 )
 def test_a_hundred_percent_means_completed(status: Status, pct: float | None, shown: float) -> None:
     assert shown == render_job(job(status=status, progress=Progress(pct=pct)), NOW_MS).progress_pct
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_job_that_did_not_complete_can_be_retried_once(status: Status) -> None:
+    again = f"/v1/jobs/{JOB.job_id}/retry" if status in {"failed", "cancelled"} else None
+
+    assert detail(status=status).retry_url == again
+    assert detail(status=status, retried_as="job_x").retry_url is None
+
+
+def test_an_event_has_the_job_at_its_own_time() -> None:
+    event = Event(2**53 + 1, JOB.seq, JOB.job_id, "job.queued", NOW_MS, 0)
+
+    told, past = render_event(event, JOB), render_past_event(event, JOB)
+
+    assert told == JobEvent("job.queued", from_ms(NOW_MS), render_job(JOB, NOW_MS))
+    assert (past.id, past.type, past.timestamp, past.data) == (
+        "9007199254740993",
+        *(told.type, told.timestamp, told.data),
+    )
 
 
 def test_progress_is_shown() -> None:

@@ -227,3 +227,30 @@ def test_run_handler_runs_async_handlers() -> None:
     outcome = run_handler(f, {"a": 1})
 
     assert (outcome.status, outcome.result, outcome.checkpoints) == ("completed", False, [{"a": 1}])
+
+
+def test_an_upload_that_the_args_name_is_a_file(tmp_path: Path) -> None:
+    picture = tmp_path / "picture"
+    picture.write_text("pixels")
+    files = {"file_1": picture, "file_2": picture}
+
+    @handler
+    def by_reference(ctx: Context, args: dict[str, Any]) -> Any:
+        return ctx.file(args["pictures"][0]).read_text()
+
+    @handler
+    async def by_id(ctx: AsyncContext, args: dict[str, Any]) -> Any:
+        return (await ctx.file("file_1")).read_text()
+
+    @handler
+    def unnamed(ctx: Context, args: dict[str, Any]) -> Any:
+        return ctx.file("file_2").read_text()
+
+    args = {"pictures": [{"$file": "file_1"}]}
+    first, second, third = (
+        run_handler(f, args, files=files) for f in (by_reference, by_id, unnamed)
+    )
+
+    assert (first.result, second.result) == ("pixels", "pixels")
+    assert third.error is not None
+    assert (third.error.code, third.error.retryable) == ("file_not_named", False)

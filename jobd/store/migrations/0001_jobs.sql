@@ -40,6 +40,8 @@ CREATE TABLE jobs (
   batch_seq INTEGER,
   retry_of TEXT,
   retried_as TEXT,
+  -- the types of the events that the callback is told of, one bit each (domain.events)
+  callback_mask INTEGER NOT NULL DEFAULT 0,
   event_id INTEGER NOT NULL,
   CHECK ((status = 'processing') = (lease_token IS NOT NULL)),
   CHECK (status NOT IN ('scheduled', 'retrying') OR run_at IS NOT NULL)
@@ -57,6 +59,7 @@ CREATE TABLE job_inputs (
   seq INTEGER PRIMARY KEY,
   metadata TEXT NOT NULL,
   traceparent TEXT,
+  callback_url TEXT,
   args BLOB NOT NULL
 ) STRICT;
 

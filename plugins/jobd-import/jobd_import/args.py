@@ -20,6 +20,15 @@ ColumnType = Literal[
 
 AbsolutePath = Annotated[str, Meta(pattern="^/", max_length=4095)]
 
+
+class Upload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file that was uploaded: `{"$file": "file_…"}`."""
+
+    file_id: Annotated[str, Meta(pattern=r"^file_[0-9a-f]{64}(?!\n)$")] = msgspec.field(
+        name="$file"
+    )
+
+
 Columns = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=200)], ColumnType],
     Meta(min_length=1, max_length=2000),
@@ -30,7 +39,8 @@ class ImportArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """What both kinds take."""
 
     source: Annotated[
-        AbsolutePath, Meta(description="Absolute path of the file, in a folder the daemon allows.")
+        AbsolutePath | Upload,
+        Meta(description="Absolute path of the file, in a folder the daemon allows, or an upload."),
     ]
     database: Annotated[
         AbsolutePath,

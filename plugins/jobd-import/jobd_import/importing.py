@@ -6,11 +6,12 @@ each commit, so it may be one batch behind, and is only a hint for people and lo
 
 import csv
 from contextlib import ExitStack
+from pathlib import Path
 
 import msgspec
 
 from jobd.sdk import Context, Discard, Partial
-from jobd_import.args import ImportArgs
+from jobd_import.args import ImportArgs, Upload
 from jobd_import.rows import Chunk, Rows
 from jobd_import.source import Lines, Source, Stamp
 from jobd_import.target import Position, Target
@@ -61,9 +62,15 @@ class Import:
             with self._ctx.step("report", 3, _STEPS):
                 return self._report(target)
 
+    def _source_path(self) -> Path:
+        source = self._args.source
+        return (
+            self._ctx.file(source.file_id) if isinstance(source, Upload) else self._ctx.path(source)
+        )
+
     def _open(self, stack: ExitStack) -> Target:
         args, rows = self._args, self._rows
-        source_path = self._ctx.path(args.source)
+        source_path = self._source_path()
         target = stack.enter_context(
             Target(self._ctx.path(args.database), args.table, self._ctx.job_id)
         )
@@ -120,6 +127,12 @@ class Import:
         position = self._position
         if position.rejected:
             self._write_rejects(target)
+        self._ctx.log.info(
+            "%s: %d rows imported, %d rejected",
+            self._args.table,
+            position.imported,
+            position.rejected,
+        )
         result = Result(
             table=self._args.table,
             rows_imported=position.imported,
@@ -153,5 +166,5 @@ class Import:
         if stamp != self._stamp:
             raise Discard(
                 code="source_changed",
-                message=f"{self._args.source} has changed since the import began.",
+                message="The source has changed since the import began.",
             )

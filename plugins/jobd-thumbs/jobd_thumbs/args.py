@@ -7,18 +7,26 @@ from msgspec import Meta
 
 Format = Literal["webp", "jpeg", "png"]
 
+AbsolutePath = Annotated[str, Meta(pattern="^/", max_length=4095)]
+
 Size = Annotated[int, Meta(ge=1, le=8192)]
+
+
+class Upload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A picture that was uploaded: `{"$file": "file_…"}`."""
+
+    file_id: Annotated[str, Meta(pattern=r"^file_[0-9a-f]{64}(?!\n)$")] = msgspec.field(
+        name="$file"
+    )
 
 
 class ThumbsArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The args of `thumbs.make`."""
 
     source: Annotated[
-        str,
+        AbsolutePath | Upload,
         Meta(
-            pattern="^/",
-            max_length=4095,
-            description="Absolute path of the picture, in a folder the daemon allows.",
+            description="Absolute path of the picture, in a folder the daemon allows, or an upload."
         ),
     ]
     sizes: Annotated[

@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from jobd.sdk import Context, Discard
 from jobd_thumbs import pixels
-from jobd_thumbs.args import Source
+from jobd_thumbs.args import Source, Upload
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 """What is read. Pillow knows more, some of which start other programs (EPS: Ghostscript)."""
@@ -45,9 +45,9 @@ _DAMAGE = (
 )
 
 
-def open_source(ctx: Context, source: str) -> BinaryIO:
+def open_source(ctx: Context, source: str | Upload) -> BinaryIO:
     """Open the file that a job names; Discard if that may not or cannot be."""
-    path = ctx.path(source)
+    path = ctx.file(source.file_id) if isinstance(source, Upload) else ctx.path(source)
     try:
         # O_NOFOLLOW: links were followed before the path was allowed, and one that came since
         # was not; O_NONBLOCK: opening a fifo would wait for a writer

@@ -221,3 +221,15 @@ def test_any_picture_keeps_its_shape_and_never_grows(
 
     fit = fitted(*size, edge)
     assert (thumb["width"], thumb["height"]) == (fit if orientation < 5 else fit[::-1])
+
+
+def test_an_uploaded_picture_is_made_like_one_by_path(pictures: dict[str, Path]) -> None:
+    file_id = "file_" + "0" * 64
+    picture = pictures["orientation-6.jpg"]
+
+    uploaded = run_handler(
+        make_thumbnails, {"source": {"$file": file_id}, "sizes": [16]}, files={file_id: picture}
+    )
+
+    by_path = run_handler(make_thumbnails, {"source": str(picture), "sizes": [16]})
+    assert uploaded.result == by_path.result

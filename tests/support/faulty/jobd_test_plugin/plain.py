@@ -1,6 +1,7 @@
 """`def` handlers that behave."""
 
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,31 @@ def _inheritable(fd: int) -> bool:
         return os.get_inheritable(fd)
     except OSError:
         return False
+
+
+class Gate(msgspec.Struct):
+    fifo: str
+
+
+@handler(args=Gate)
+def gate(ctx: Context, args: Gate) -> str:
+    """Wait until somebody has written to the FIFO and closed it."""
+    return Path(args.fifo).read_text()
+
+
+class Walk(msgspec.Struct):
+    fifo: str
+    steps: int
+
+
+@handler(args=Walk)
+def walk(ctx: Context, args: Walk) -> int:
+    """Take a step for every byte that is written to the FIFO, and tell of it in every way."""
+    with Path(args.fifo).open("rb", buffering=0) as fifo:
+        for number in range(1, args.steps + 1):
+            fifo.read(1)
+            sys.stdout.write(f"step {number}\n")
+            ctx.progress(done=number, total=args.steps)
+            with ctx.step("walk", number, args.steps):  # is told at once, progress perhaps not
+                pass
+    return args.steps

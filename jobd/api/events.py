@@ -1,0 +1,212 @@
+"""`/v1/jobs/{id}/events` and `/v1/events`: what happens, as it happens; and what has happened.
+
+A stream listens first, then reads and sends the past, then what is newer than the past it
+has read: nothing is missed and nothing comes twice, also to a client that comes back with
+the id of the last event it saw, after a restart too.
+
+Not here: the live part (hub.py), the form (sse.py), how a stream ends (streams.py).
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import NamedTuple
+
+from aiohttp import web
+
+from jobd.api import lookup, parameters, preferences, sse
+from jobd.api.auth import PRINCIPAL
+from jobd.api.codec import encode
+from jobd.api.following import Following, history_of
+from jobd.api.hub import Hub
+from jobd.api.logs import feeding, rendered
+from jobd.api.services import Services
+from jobd.api.streams import Stream, Streams
+from jobd.domain.events import Event, status_event
+from jobd.domain.history import Moment
+from jobd.domain.jobs import Job
+from jobd.files.log_lines import LogLine
+from jobd.wire.events import EventList
+from jobd.wire.rendering import render_past_event
+
+MAX_TIMEOUT_S = 3600
+
+_OF_JOB = ("last_event_id", "timeout", "logs")
+_OF_ALL = ("last_event_id", "timeout", "kind", "queue", "status")
+_JSON = "application/json"
+_PAGE = 500
+
+
+class _Past(NamedTuple):
+    """What of the past a stream begins with."""
+
+    frames: bytes
+    newest_id: int
+    """What is not newer is no news behind it."""
+    over: bool
+    """Whether nothing more will come."""
+
+
+class EventRoutes:
+    """The handlers of `/events`, of one job and of all."""
+
+    def __init__(self, services: Services, streams: Streams, hub: Hub) -> None:
+        self._services = services
+        self._readers = services.readers
+        self._streams = streams
+        self._hub = hub
+
+    async def of_job(self, request: web.Request) -> web.StreamResponse:
+        """Stream what happens to a job until it ends; 204 when the caller has seen all of that.
+
+        Who asks for JSON gets what has happened.
+        """
+        parameters.check(request, _OF_JOB)
+        timeout_s, logs = _timeout_s(request), parameters.flag(request, "logs")
+        media_type = preferences.chosen(request.headers, (sse.EVENT_STREAM, _JSON))
+        job = await lookup.find_job(self._services, request)
+        if media_type == _JSON:
+            return await self._history(job)
+        if job.done:
+            return await self._finished(request, await self._past(request))
+        with (
+            self._streams.open(request, keep_alive=sse.KEEP_ALIVE, timeout_s=timeout_s) as stream,
+            self._hub.listen(job.seq, stream),
+        ):
+            past = await self._past(request)
+            if past.over:
+                return await self._finished(request, past)
+            stream.skip_to(past.newest_id)
+            async with sse.begun(request, sse.HEADERS) as response:
+                await response.write(sse.RETRY + past.frames)
+                with self._log_lines(job, stream) if logs else nullcontext():
+                    await self._streams.send(stream, response)
+            return response
+
+    async def _history(self, job: Job) -> web.Response:
+        moments = await history_of(self._readers, job)
+        document = EventList([render_past_event(event, state) for event, state in moments])
+        headers = {
+            "Content-Type": _JSON,
+            "Cache-Control": "private, no-cache",
+            "Vary": "Authorization, Accept",
+        }
+        return web.Response(body=encode(document), headers=headers)
+
+    async def _finished(self, request: web.Request, past: _Past) -> web.StreamResponse:
+        """Answer for a job that is over: 204 tells a client to stop coming back."""
+        if not past.frames:
+            return web.Response(status=204, headers={"Cache-Control": "no-store"})
+        async with sse.begun(request, sse.HEADERS) as response:
+            await response.write(sse.RETRY + past.frames)
+        return response
+
+    async def _past(self, request: web.Request) -> _Past:
+        """Return what is newer than the event the caller saw last, else how the job stands.
+
+        That is told as the move to its status. An id that was never given out is none.
+        """
+        seen_id = sse.last_event_id(request)
+        if seen_id is not None and seen_id > await self._readers.newest_event_id():
+            seen_id = None
+        # read anew: it may have changed before the stream began to listen
+        job = await lookup.find_job(self._services, request)
+        moments = await history_of(self._readers, job)
+        if not moments:  # it was deleted between the two
+            return _Past(b"", 0, over=True)
+        last, state = moments[-1]
+        if seen_id is None:
+            newer = [(_last_move(moments), state)]
+        else:
+            newer = [moment for moment in moments if moment[0].id > seen_id]
+        newest_id = max(last.id, seen_id or 0)
+        return _Past(b"".join(map(sse.frame, newer)), newest_id, last.terminal)
+
+    @contextmanager
+    def _log_lines(self, job: Job, stream: Stream) -> Iterator[None]:
+        """Send what the job writes from now on, and what it wrote before an event before it."""
+
+        def frames(lines: Sequence[LogLine]) -> bytes:
+            return b"".join(sse.log_frame(stream.newest_id, rendered(line)) for line in lines)
+
+        with (
+            self._services.logs.follow(job.job_id) as follower,
+            feeding(follower, stream, frames) as say_what_waits,
+        ):
+            stream.before_event = say_what_waits
+            yield
+
+    async def of_all(self, request: web.Request) -> web.StreamResponse:
+        """Stream what happens to the caller's jobs from now on, or from the event it saw last."""
+        parameters.check(request, _OF_ALL)
+        timeout_s, wanted = _timeout_s(request), _wanted(request)
+        preferences.chosen(request.headers, (sse.EVENT_STREAM,))
+        seen_id = sse.last_event_id(request)
+        if seen_id is not None and seen_id > await self._readers.newest_event_id():
+            seen_id = None
+        with (
+            self._streams.open(request, keep_alive=sse.KEEP_ALIVE, timeout_s=timeout_s) as stream,
+            ExitStack() as listening,
+        ):
+
+            def listen() -> None:
+                listening.enter_context(self._hub.listen_to_all(stream, wanted))
+
+            if seen_id is None:
+                listen()
+            async with sse.begun(request, sse.HEADERS) as response:
+                await response.write(sse.RETRY)
+                if seen_id is not None:
+                    newer = self._newer(seen_id, stream, listen)
+                    async for moments in newer:
+                        frames = [sse.frame(moment) for moment in moments if wanted(moment[1])]
+                        await response.write(b"".join(frames))
+                await self._streams.send(stream, response)
+            return response
+
+    async def _newer(
+        self, seen_id: int, stream: Stream, listen: Callable[[], None]
+    ) -> AsyncIterator[list[Moment]]:
+        """Yield what is newer than an event, page by page; listens before it reads the last one.
+
+        Not from the beginning: more may have to be caught up with than may wait for a client.
+        """
+        following = Following(self._readers)
+        listening = False
+        while not stream.ended:
+            events = await self._readers.events_of_all(after=seen_id, limit=_PAGE)
+            if events:
+                yield await following.moments(events)
+                seen_id = events[-1].id
+            if len(events) < _PAGE:
+                if listening:
+                    break
+                listen()
+                listening = True
+        stream.skip_to(seen_id)
+
+
+def _timeout_s(request: web.Request) -> int:
+    return parameters.whole(request, "timeout", 1, MAX_TIMEOUT_S) or MAX_TIMEOUT_S
+
+
+def _wanted(request: web.Request) -> Callable[[Job], bool]:
+    """Return which jobs a stream of all of them tells of; raises Malformed."""
+    principal = request[PRINCIPAL]
+    kind, queue = request.query.get("kind"), request.query.get("queue")
+    statuses = parameters.statuses(request)
+
+    def wanted(job: Job) -> bool:
+        return (
+            job.principal == principal
+            and (kind is None or job.kind == kind)
+            and (queue is None or job.queue == queue)
+            and (not statuses or job.status in statuses)
+        )
+
+    return wanted
+
+
+def _last_move(moments: Sequence[Moment]) -> Event:
+    """Return the event by which a job came to the status that it has."""
+    type_ = status_event(moments[-1][1].status)
+    return next(event for event, _ in reversed(moments) if event.type == type_)

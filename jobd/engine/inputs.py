@@ -1,0 +1,66 @@
+"""The uploads that a job's args name: every `{"$file": "file_<64 hex>"}` in them.
+
+`$file` is a reserved key: an object that has it is a reference or an error, so that a
+misspelt one is refused at submit and not found out at run.
+
+Not here: whose the uploads are (the store looks, in the submission's transaction), what a
+handler makes of a reference (sdk/).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jobd.domain.errors import FieldError, Invalid, pointer
+from jobd.domain.ids import FILE_ID
+from jobd.engine.kinds import MAX_DEPTH, MAX_ERRORS
+
+KEY = "$file"
+
+_IN_JSON = b'"$file"'
+
+_Path = tuple[str | int, ...]
+
+
+def named_files(args: dict[str, Any], encoded: bytes) -> tuple[str, ...]:
+    """Return the ids of the uploads that `args` name, each once; `encoded` is their JSON.
+
+    Raises Invalid with one error for each object that has the key and is no reference (at
+    most MAX_ERRORS), or if the args are nested deeper than MAX_DEPTH.
+    """
+    if _IN_JSON not in encoded:  # most args name none, and need no walk
+        return ()
+    found: dict[str, None] = {}
+    errors: list[FieldError] = []
+    for path, reference in _references(args, ("args",)):
+        file_id = reference[KEY]
+        if len(reference) == 1 and isinstance(file_id, str) and FILE_ID.fullmatch(file_id):
+            found[file_id] = None
+        else:
+            errors.append(_malformed(path))
+    if errors:
+        raise _invalid("The args name a file in a form that is not known.", *errors[:MAX_ERRORS])
+    return tuple(found)
+
+
+def _references(value: Any, path: _Path) -> Iterator[tuple[_Path, dict[str, Any]]]:
+    if len(path) > MAX_DEPTH:
+        detail = f"nested deeper than {MAX_DEPTH} levels"
+        raise _invalid(f"The args are {detail}.", FieldError(detail, pointer="#/args"))
+    if isinstance(value, dict):
+        if KEY in value:
+            yield path, value
+            return
+        for name, item in value.items():
+            yield from _references(item, (*path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _references(item, (*path, index))
+
+
+def _malformed(path: _Path) -> FieldError:
+    detail = f'Expected {{"{KEY}": "file_<64 hex digits>"}} and nothing beside it'
+    return FieldError(detail, pointer=pointer(path))
+
+
+def _invalid(detail: str, *errors: FieldError) -> Invalid:
+    return Invalid("validation_error", detail, errors=errors)
