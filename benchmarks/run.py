@@ -5,88 +5,23 @@ of several rounds and prints a table. Needs jobd-server and tests/support/faulty
 """
 
 import argparse
-import contextlib
-import http.client
 import json
 import os
 import platform
-import signal
-import socket
 import sqlite3
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import load
+import sse
+import upload
+from harness import Row, ask, daemon, process, rss_mb
 
 HERE = Path(__file__).parent
 CONNECTIONS = 64
-
-
-class Row(NamedTuple):
-    """One line of the table."""
-
-    what: str
-    measured: str
-    budget: str
-    met: bool
-
-
-@contextlib.contextmanager
-def process(*command: str, ready: str, environ: dict[str, str] | None = None) -> Iterator[int]:
-    """Run a server until the block ends; begins when it has printed `ready` on stderr."""
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | (environ or {})
-    ) as child:
-        assert child.stderr is not None
-        seen = ""
-        for line in child.stderr:
-            seen += line
-            if ready in line:
-                break
-        else:
-            raise AssertionError(f"{command} did not start:\n{seen}")
-        try:
-            yield child.pid
-        finally:
-            child.send_signal(signal.SIGTERM)
-            child.communicate(timeout=30)
-
-
-@contextlib.contextmanager
-def daemon(folder: Path, **environ: str) -> Iterator[tuple[str, int]]:
-    """Run jobd on a scratch state folder; gives its socket and pid."""
-    path = str(folder / "jobd.sock")
-    command = [sys.executable, "-m", "jobd", "serve", "--state-dir", str(folder / "state")]
-    with process(*command, "--socket", path, ready="jobd is ready", environ=environ) as pid:
-        wait_for_kinds(path)
-        yield path, pid
-
-
-def ask(
-    path: str, method: str, url: str, body: bytes | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    """Make one request over the socket."""
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(path)
-    headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
-    connection.request(method, url, body, headers)
-    response = connection.getresponse()
-    answer = response.status, dict(response.getheaders()), response.read()
-    connection.close()
-    return answer
-
-
-def wait_for_kinds(path: str) -> None:
-    """Wait until the catalogue is there: each refusal is answered after it has been tried."""
-    while not json.loads(ask(path, "GET", "/v1/handlers")[2]).get("handlers"):
-        pass
 
 
 def submit_ratio(rounds: int, count: int) -> Row:
@@ -120,14 +55,6 @@ def submit_ratio(rounds: int, count: int) -> Row:
     return Row(what, figures, "≥ 0.3", met=ratio >= 0.3)
 
 
-def rss_mb(pid: int) -> float:
-    """Return a process's resident memory."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError(f"no VmRSS of {pid}")
-
-
 def idle_memory() -> list[Row]:
     """Resident memory of an idle daemon, and of its workers apart."""
     with (
@@ -144,13 +71,19 @@ def idle_memory() -> list[Row]:
     ]
 
 
+FULL = (7, 30_000, 200, 5_000)
+"""Rounds and requests of the submits, events to subscribers, MB of the upload."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and requests")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
-    rounds, count = (3, 5_000) if options.quick else (7, 30_000)
+    rounds, count, events, upload_mb = (3, 5_000, 50, 300) if options.quick else FULL
     rows = [submit_ratio(rounds, count), *idle_memory()]
+    rows += sse.measured(1000, events)
+    rows.append(upload.growth(upload_mb))
     versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "msgspec"))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, ", end="")
     print(

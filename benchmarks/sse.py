@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from run import Row, ask, daemon, rss_mb
+from harness import Row, ask, daemon, rss_mb
 
 END_OF_EVENT = b"}\n\n"
 LIMIT_S = 30.0

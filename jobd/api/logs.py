@@ -77,6 +77,7 @@ class LogRoutes:
                 self._until_done(job, stream, say_what_waits),
             ):
                 if (await lookup.find_job(self._services, request)).done:
+                    say_what_waits()
                     stream.end()
                 async with sse.begun(request, headers) as response:
                     await _send(response, before, encoded)

@@ -1,0 +1,82 @@
+"""What the benchmarks share: a row of the table, a daemon on a scratch folder, its memory."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    what: str
+    measured: str
+    budget: str
+    met: bool
+
+
+@contextlib.contextmanager
+def process(*command: str, ready: str, environ: dict[str, str] | None = None) -> Iterator[int]:
+    """Run a server until the block ends; begins when it has printed `ready` on stderr."""
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | (environ or {})
+    ) as child:
+        assert child.stderr is not None
+        seen = ""
+        for line in child.stderr:
+            seen += line
+            if ready in line:
+                break
+        else:
+            raise AssertionError(f"{command} did not start:\n{seen}")
+        try:
+            yield child.pid
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.communicate(timeout=30)
+
+
+@contextlib.contextmanager
+def daemon(folder: Path, **environ: str) -> Iterator[tuple[str, int]]:
+    """Run jobd on a scratch state folder; gives its socket and pid."""
+    path = str(folder / "jobd.sock")
+    command = [sys.executable, "-m", "jobd", "serve", "--state-dir", str(folder / "state")]
+    with process(*command, "--socket", path, ready="jobd is ready", environ=environ) as pid:
+        wait_for_kinds(path)
+        yield path, pid
+
+
+def ask(
+    path: str, method: str, url: str, body: bytes | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Make one request over the socket."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(path)
+    headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
+    connection.request(method, url, body, headers)
+    response = connection.getresponse()
+    answer = response.status, dict(response.getheaders()), response.read()
+    connection.close()
+    return answer
+
+
+def wait_for_kinds(path: str) -> None:
+    """Wait until the catalogue is there: each refusal is answered after it has been tried."""
+    while not json.loads(ask(path, "GET", "/v1/handlers")[2]).get("handlers"):
+        pass
+
+
+def rss_mb(pid: int) -> float:
+    """Return a process's resident memory."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError(f"no VmRSS of {pid}")
