@@ -7,6 +7,7 @@ the rest, let waiting requests answer, close the socket, the writer, the databas
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -172,6 +173,7 @@ class Daemon:
                 stack.callback(tasks.create_task(work).cancel)
             app = self._app(database, writer, readers, pool, settings)
             await stack.enter_async_context(served(app, listener))
+            _spare_the_collector()
             sys.stderr.write(f"jobd is ready on {self._config.server.socket}\n")
             sys.stderr.flush()
             self._notifier.ready("Serving.")
@@ -334,6 +336,17 @@ class Daemon:
             await pool.drain(0.0)
         await draining
         await self._dispatcher.settled()
+
+
+def _spare_the_collector() -> None:
+    """Have the garbage collector leave alone what the imports made, and look less often.
+
+    A request's objects die by their reference counts; walking the modules for cycles after
+    every few hundred of them was 6 % of a submission.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _slots(settings: Settings, pool: Supervisor) -> dict[str, Slots]:

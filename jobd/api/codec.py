@@ -6,7 +6,7 @@ for each field. Not here: the args' own schema (engine/kinds.py).
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -37,7 +37,7 @@ async def read_json(request: web.Request, *, limit_bytes: int, timeout_s: float)
     content_type = headers.get("Content-Type", "")
     if content_type != "application/json" and _JSON.fullmatch(content_type) is None:
         raise Malformed("unsupported_media_type", "The Content-Type must be application/json.")
-    await _ask_for_body(request, _too_large(limit_bytes), limit_bytes)
+    await _ask_for_body(request, _too_large, limit_bytes)
     try:
         if request.content.is_eof():  # it is here: neither a timer nor a task switch is needed
             body = request.content.read_nowait()
@@ -55,12 +55,16 @@ async def read_json(request: web.Request, *, limit_bytes: int, timeout_s: float)
 
 
 async def read_pieces(
-    request: web.Request, too_large: TooLarge, *, limit_bytes: int, stall_timeout_s: float
+    request: web.Request,
+    too_large: Callable[[int], TooLarge],
+    *,
+    limit_bytes: int,
+    stall_timeout_s: float,
 ) -> AsyncIterator[bytes]:
     """Yield a body of any type as it arrives, for as long as some of it arrives in time.
 
     Refuses what it can before the body is sent, as `read_json`; that it does not become
-    more than `limit_bytes` is up to the caller. Raises Malformed or `too_large`.
+    more than `limit_bytes` is up to the caller. Raises Malformed or what `too_large` makes.
     """
     await _ask_for_body(request, too_large, limit_bytes)
     try:
@@ -76,13 +80,15 @@ async def read_pieces(
         raise _unreadable(error) from None
 
 
-async def _ask_for_body(request: web.Request, too_large: TooLarge, limit_bytes: int) -> None:
+async def _ask_for_body(
+    request: web.Request, too_large: Callable[[int], TooLarge], limit_bytes: int
+) -> None:
     """Refuse what the headers give reason to; tell a client that waits for it to send the body."""
     headers = request.headers
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Malformed("unsupported_media_type", "No Content-Encoding is taken.")
     if (request.content_length or 0) > limit_bytes:
-        raise too_large
+        raise too_large(limit_bytes)
     if headers.get("Expect", "").lower() == "100-continue" and request.version == HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun

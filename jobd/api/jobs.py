@@ -75,7 +75,8 @@ class JobRoutes:
                 callback_url=asked.callback_url,
                 callback_events=asked.callback_events,
                 idempotency=None if key is None else _idempotency(key, asked),
-            )
+            ),
+            look_for_slot=wishes.wait_s is None and not wishes.respond_async,
         )
         job = accepted.job
         if accepted.replayed:

@@ -33,7 +33,7 @@ class UploadRoutes:
         detail = f"An upload may have {limit_bytes} bytes at most."
         pieces = read_pieces(
             request,
-            TooLarge("upload_too_large", detail),
+            lambda _: TooLarge("upload_too_large", detail),
             limit_bytes=limit_bytes,
             stall_timeout_s=self._services.stall_timeout_s,
         )

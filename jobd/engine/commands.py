@@ -95,24 +95,28 @@ class Commands:
         self._uploads = Uploads(writer, layout, clock)
         self._new_id: Callable[[str, int], str] = IdSource().next
 
-    async def submit(self, submission: Submission) -> Accepted:
+    async def submit(self, submission: Submission, *, look_for_slot: bool = True) -> Accepted:
         """Store a job, or find the one its idempotency key names; durable on return.
 
         Raises Invalid (`unknown_kind`, `validation_error`, `idempotency_key_reused`,
         `callback_url_forbidden`), TooLarge, Unavailable, Gone (the key's job has expired),
         OutcomeUnknown and StorageFull. A caller that is cancelled may have submitted.
+        `may_start_now` is only found out if the caller wants to know (`look_for_slot`).
         """
         if self._kinds.catalog is None:
             await self._kinds.loaded()
         spec = self._kinds.spec(submission.kind)
         new = self._resolve(submission, spec)
-        may_start = self._running.free_slots().get(new.lane, 0) > 0 and new.run_at_ms is None
+        may_start = look_for_slot and new.run_at_ms is None and self._idle(new.lane)
         submitted = await self._writer.submit(new)
         if submitted.replayed:
             job = await self._read(submitted.job_id)
             return Accepted(job, replayed=True, may_start_now=False)
         job = _as_stored(new, submitted.seq, submitted.event_id)
         return Accepted(job, replayed=False, may_start_now=may_start)
+
+    def _idle(self, lane: Lane) -> bool:
+        return self._running.free_slots().get(lane, 0) > 0
 
     async def cancel(self, job_id: str) -> tuple[Job, bool]:
         """Cancel a job: at once if it is not running, else begin to end its attempt.

@@ -22,6 +22,8 @@ FIRST_WAIT_S = 2.0
 MAX_ERRORS = 50
 MAX_DEPTH = 64
 _INTEGRAL_BELOW = 2.0**53
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""What most args are made of: passed over without a call."""
 
 
 class Kinds:
@@ -124,9 +126,12 @@ def _integral(value: Any, depth: int) -> Any:
     if isinstance(value, float) and value.is_integer() and abs(value) < _INTEGRAL_BELOW:
         return int(value)
     if isinstance(value, dict):
-        return {key: _integral(item, depth - 1) for key, item in value.items()}
+        return {
+            key: item if type(item) in _PLAIN else _integral(item, depth - 1)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_integral(item, depth - 1) for item in value]
+        return [item if type(item) in _PLAIN else _integral(item, depth - 1) for item in value]
     return value
 
 

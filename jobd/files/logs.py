@@ -69,7 +69,9 @@ class Logs:
         """
         running = self._open.get(job_id, {})
         parts: list[Iterable[LogLine]] = []
-        for number in self._attempts(job_id) if attempt is None else [attempt]:
+        for number in self._attempts(job_id):
+            if attempt not in {None, number}:
+                continue
             size_bytes, rest = running[number].snapshot() if number in running else (None, [])
             parts += [lines_of(self._path(job_id, number), size_bytes), rest]
         lines = itertools.chain.from_iterable(parts)
