@@ -1,9 +1,14 @@
-"""What every test shares: the `needs` marker."""
+"""What every test shares: the `needs` marker, and signals as a terminal's programs have them."""
 
 import os
 import shutil
+import signal
 
 import pytest
+
+
+# a shell's background job ignores SIGINT and so would all that the tests start, Ctrl-C or not
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing(need: str) -> bool:
