@@ -6,7 +6,6 @@ import signal
 
 import pytest
 
-
 # a shell's background job ignores SIGINT and so would all that the tests start, Ctrl-C or not
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -95,21 +95,32 @@ def eventsource(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "follow.mjs"
 
 
+def listen(eventsource: Path, socket: str, path: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["node", str(eventsource), socket, path], stdout=subprocess.PIPE, text=True
+    )
+
+
 @pytest.mark.needs("npm")
 @pytest.mark.timeout(180)
-def test_npm_eventsource_reconnects_by_itself_and_stops_at_204(
+def test_npm_eventsource_resumes_reconnects_by_itself_and_stops_at_204(
     daemon: Daemon, eventsource: Path
 ) -> None:
     with running_job(daemon) as (job_id, fifo):
-        command = ["node", str(eventsource), daemon.socket, f"/v1/jobs/{job_id}/events"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        path = f"/v1/jobs/{job_id}/events"
+        with fifo.open("wb"):  # open: the handler has begun
+            with listen(eventsource, daemon.socket, path) as killed:
+                assert killed.stdout is not None
+                lines = [killed.stdout.readline()]
+                killed.kill()
+            newest = lines[-1].split()[0]
+            client = listen(eventsource, daemon.socket, f"{path}?last_event_id={newest}")
+            daemon.kill()
+        with client:
             assert client.stdout is not None
-            with fifo.open("wb"):
-                first = client.stdout.readline()
-                daemon.kill()
             daemon.start()
             fifo.write_bytes(b"go")
-            lines = [first, *client.stdout]
+            lines += client.stdout
 
         seen: Seen = [(line.split()[0], line.split()[1]) for line in lines]
         ids = [int(id_) for id_, _ in seen]
