@@ -9,7 +9,7 @@ from jobd.domain.backoff import BackoffPolicy, delay_s
 from jobd.domain.errors import pointer
 from jobd.domain.events import CALLBACK_TYPES, callback_mask, in_mask
 from jobd.domain.ids import JOB_ID, IdSource, new_token
-from jobd.domain.jobs import Claim, JobError
+from jobd.domain.jobs import JobError
 from jobd.domain.outcomes import (
     Bystander,
     CancelledByRequest,
@@ -24,28 +24,8 @@ from jobd.domain.outcomes import (
     decide,
 )
 from jobd.domain.statuses import INITIAL, MOVES, TERMINAL, Status
+from tests.support.claims import CLAIM
 
-CLAIM = Claim(
-    seq=1,
-    job_id="job_" + "0" * 32,
-    token="t",  # noqa: S106 - a lease token
-    kind="k",
-    queue="q",
-    lane="cpu",
-    attempt=1,
-    max_attempts=3,
-    timeout_ms=1000,
-    failures=0,
-    crashes=0,
-    interrupted=0,
-    released=0,
-    snoozes=0,
-    args=b"{}",
-    metadata={},
-    traceparent=None,
-    checkpoint=None,
-    claimed_at_ms=0,
-)
 RETRYABLE = Failed(JobError("x", "y", retryable=True))
 FINAL = Failed(JobError("x", "y", retryable=False))
 

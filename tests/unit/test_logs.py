@@ -4,12 +4,14 @@ import asyncio
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jobd.domain.jobs import Claim
 from jobd.engine.logs import AttemptLogs
 from jobd.files.log_follower import FOLLOWER_BYTES
 from jobd.files.logs import Lagged, LogLine, Logs
+from tests.support.claims import CLAIM
 
 JOB = "job_1"
 
@@ -21,27 +23,7 @@ def logs(tmp_path: Path) -> Logs:
 
 @pytest.fixture
 def claim() -> Claim:
-    return Claim(
-        seq=1,
-        job_id=JOB,
-        token="t",  # noqa: S106 - a lease
-        kind="a.b",
-        queue="default",
-        lane="cpu",
-        attempt=1,
-        max_attempts=3,
-        timeout_ms=1,
-        failures=0,
-        crashes=0,
-        interrupted=0,
-        released=0,
-        snoozes=0,
-        args=b"{}",
-        metadata={},
-        traceparent=None,
-        checkpoint=None,
-        claimed_at_ms=0,
-    )
+    return msgspec.structs.replace(CLAIM, job_id=JOB)
 
 
 def texts(lines: object) -> list[str]:
