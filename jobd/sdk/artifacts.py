@@ -20,6 +20,16 @@ from jobd.sdk.outcome import Left
 RESULT_NAME = ".result.json"
 """A long JSON result; no artifact can have this name."""
 
+# of its own, so that a type does not depend on what the host has in /etc/mime.types
+_TYPES = mimetypes.MimeTypes()
+for _ending, _type in (
+    (".webp", "image/webp"),
+    (".avif", "image/avif"),
+    (".ndjson", "application/x-ndjson"),
+    (".md", "text/markdown"),
+):
+    _TYPES.add_type(_type, _ending)
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -122,7 +132,7 @@ class Artifacts:
 
 def media_type(name: str) -> str:
     """Return the media type that the name's ending stands for."""
-    guessed, encoding = mimetypes.guess_type(name)
+    guessed, encoding = _TYPES.guess_type(name)
     if encoding is not None:  # foo.csv.gz is a gzip file, not a CSV file
         return f"application/{encoding}" if encoding == "gzip" else "application/octet-stream"
     return guessed or "application/octet-stream"

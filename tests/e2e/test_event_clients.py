@@ -90,7 +90,9 @@ def eventsource(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("node")
     for name in ("package.json", "follow.mjs"):
         shutil.copy(NODE / name, folder)
-    install = ["npm", "install", "--no-audit", "--no-fund", "--silent"]
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    major = 4 if int(node.lstrip("v").split(".")[0]) >= 20 else 3
+    install = ["npm", "install", "--no-audit", "--no-fund", "--silent", f"eventsource@{major}"]
     subprocess.run(install, cwd=folder, check=True, timeout=120)
     return folder / "follow.mjs"
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jobd.sdk import AsyncContext, Context, handler
+from jobd.sdk.artifacts import media_type
 from jobd.sdk.meter import Meter
 from jobd.sdk.testing import Outcome, Shown, run_handler
 
@@ -254,3 +255,16 @@ def test_an_upload_that_the_args_name_is_a_file(tmp_path: Path) -> None:
     assert (first.result, second.result) == ("pixels", "pixels")
     assert third.error is not None
     assert (third.error.code, third.error.retryable) == ("file_not_named", False)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.webp", "image/webp"),
+        ("a.ndjson", "application/x-ndjson"),
+        ("a.csv.gz", "application/gzip"),
+        ("a", "application/octet-stream"),
+    ],
+)
+def test_a_media_type_does_not_depend_on_the_host(name: str, expected: str) -> None:
+    assert media_type(name) == expected
