@@ -349,8 +349,13 @@ def _xdg(environ: Mapping[str, str], name: str, fallback: str) -> Path:
 
 
 def allowed_paths(config: Config, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the folders that handlers may open: as set, else the user's home, else none."""
+    """Return the folders that handlers may open: as set, else the user's home, else none.
+
+    A service that systemd gave its state folder is the system's, whoever it runs as: its
+    home may be that very folder, with the database in it.
+    """
     if config.files.allow_paths is not None:
         return config.files.allow_paths
     home = environ.get("HOME")
-    return () if is_system() or not home else (home,)
+    system = is_system() or "STATE_DIRECTORY" in environ
+    return () if system or not home else (home,)

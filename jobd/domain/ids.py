@@ -31,6 +31,7 @@ class IdSource:
         self._last_ms = 0
         self._counter = 0
         self._random = b""
+        self._drawn = 0
 
     def next(self, prefix: str, wall_ms: int) -> str:
         """Return `prefix` + 32 lower-case hex digits, greater than every id given before."""
@@ -51,10 +52,11 @@ class IdSource:
 
     def _draw(self, count: int) -> bytes:
         """Return random bytes that nobody was given before; a forked child must not use them."""
-        if len(self._random) < count:
-            self._random = os.urandom(_RANDOM_BYTES)
-        drawn, self._random = self._random[:count], self._random[count:]
-        return drawn
+        begin = self._drawn
+        if begin + count > len(self._random):
+            self._random, begin = os.urandom(_RANDOM_BYTES), 0
+        self._drawn = begin + count
+        return self._random[begin : begin + count]
 
 
 def new_token() -> str:

@@ -83,3 +83,21 @@ def test_the_shipped_file_is_valid_when_every_line_is_uncommented(tmp_path: Path
 
     assert loaded.pool == config.PoolSection()
     assert loaded.files.allow_paths == ()
+
+
+@pytest.mark.parametrize(
+    ("uid", "environ", "allowed"),
+    [
+        (1000, {"HOME": "/home/ada"}, ("/home/ada",)),
+        (1000, {}, ()),
+        (0, {"HOME": "/root"}, ()),
+        (997, {"HOME": "/var/lib/jobd", "STATE_DIRECTORY": "/var/lib/jobd"}, ()),
+    ],
+    ids=["a user's", "a user's without a home", "root's", "a service's"],
+)
+def test_only_a_users_daemon_may_open_what_is_in_its_home(
+    monkeypatch: pytest.MonkeyPatch, uid: int, environ: dict[str, str], allowed: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("os.getuid", lambda: uid)
+
+    assert config.allowed_paths(config.Config(), environ) == allowed
