@@ -305,28 +305,32 @@ def _toml(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def is_system() -> bool:
-    """Whether the system's paths apply: root's daemon is the system's."""
-    return os.getuid() == 0
+def is_system(environ: Mapping[str, str]) -> bool:
+    """Whether the system's paths apply: to root's daemon, and to a service of systemd.
+
+    A service runs as any user, but systemd gives it its state folder; a user's unit sets
+    none (systemd before 254 would put it beside the settings).
+    """
+    return os.getuid() == 0 or "STATE_DIRECTORY" in environ
 
 
 def default_config(environ: Mapping[str, str]) -> Path:
     """Return the path of the settings file that is read when none is named."""
-    if is_system():
+    if is_system(environ):
         return Path("/etc/jobd/jobd.toml")
     return _xdg(environ, "XDG_CONFIG_HOME", ".config") / "jobd" / "jobd.toml"
 
 
 def default_state(environ: Mapping[str, str]) -> Path:
     """Return the folder of the database when none is named."""
-    if is_system():
-        return Path("/var/lib/jobd")
+    if is_system(environ):
+        return Path(environ.get("STATE_DIRECTORY") or "/var/lib/jobd")
     return _xdg(environ, "XDG_STATE_HOME", ".local/state") / "jobd"
 
 
 def default_socket(environ: Mapping[str, str]) -> str:
     """Return the path of the socket when none is named."""
-    return "/run/jobd/jobd.sock" if is_system() else _user_socket(environ)
+    return "/run/jobd/jobd.sock" if is_system(environ) else _user_socket(environ)
 
 
 def client_socket(environ: Mapping[str, str]) -> str:
@@ -351,11 +355,9 @@ def _xdg(environ: Mapping[str, str], name: str, fallback: str) -> Path:
 def allowed_paths(config: Config, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the folders that handlers may open: as set, else the user's home, else none.
 
-    A service that systemd gave its state folder is the system's, whoever it runs as: its
-    home may be that very folder, with the database in it.
+    The home of a service may be its state folder, with the database in it.
     """
     if config.files.allow_paths is not None:
         return config.files.allow_paths
     home = environ.get("HOME")
-    system = is_system() or "STATE_DIRECTORY" in environ
-    return () if system or not home else (home,)
+    return () if is_system(environ) or not home else (home,)

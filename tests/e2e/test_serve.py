@@ -160,3 +160,20 @@ def test_what_outlasts_the_drain_runs_again_uncharged(daemon: Daemon) -> None:
     assert daemon.jobd("wait", job_id).returncode == 0
     job = json.loads(daemon.jobd("show", job_id, "-o", "json").stdout)
     assert (job["attempt"], job["charged_attempts"]) == (2, 0)
+
+
+def test_the_service_manager_is_told_and_its_watchdog_fed(stopped: Daemon) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(stopped.folder / "n"))
+        manager.settimeout(20)
+        stopped.environ |= {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "300000"}
+        stopped.start()
+
+        said = [manager.recv(100).split(b"\n")[0] for _ in range(3)]
+        status = stopped.stop()
+        while (last := manager.recv(100).split(b"\n")[0]) == b"WATCHDOG=1":
+            pass
+
+    assert sorted(said) == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+    assert last == b"STOPPING=1"
+    assert status == 0

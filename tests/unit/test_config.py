@@ -101,3 +101,15 @@ def test_only_a_users_daemon_may_open_what_is_in_its_home(
     monkeypatch.setattr("os.getuid", lambda: uid)
 
     assert config.allowed_paths(config.Config(), environ) == allowed
+
+
+def test_a_service_of_systemd_uses_the_systems_paths_whoever_it_runs_as(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 997)
+    environ = {"STATE_DIRECTORY": "/srv/jobd", "HOME": "/srv/jobd"}
+
+    server = config.load(None, environ, {}).server
+
+    assert (server.state_dir, server.socket) == ("/srv/jobd", "/run/jobd/jobd.sock")
+    assert str(config.default_config(environ)) == "/etc/jobd/jobd.toml"
