@@ -65,11 +65,10 @@ class JobRoutes:
                 args=asked.args,
                 queue=asked.queue,
                 priority=asked.priority,
-                run_at_ms=_moment(asked.run_at, "run_at"),
+                run_at_ms=_run_at_ms(asked.run_at),
                 timeout_s=asked.timeout_seconds,
                 max_attempts=asked.max_attempts,
                 retention_s=asked.retention_seconds,
-                start_before_ms=_moment(asked.start_before, "start_before"),
                 metadata=asked.metadata,
                 traceparent=traceparent(request.headers),
                 callback_url=asked.callback_url,
@@ -227,13 +226,13 @@ def _caller_has(request: web.Request, job: Job, fresh: Job) -> bool:
     return fresh.event_id == job.event_id
 
 
-def _moment(moment: Timestamp | None, field: str) -> int | None:
+def _run_at_ms(moment: Timestamp | None) -> int | None:
     if moment is None:
         return None
     ms = to_ms(moment)
     if not 0 <= ms <= MAX_MS:
-        error = FieldError("It must lie in the years 1970 to 9999, in UTC", pointer=f"#/{field}")
-        raise Invalid("validation_error", f"{field} cannot be stored.", errors=(error,))
+        error = FieldError("It must lie in the years 1970 to 9999, in UTC", pointer="#/run_at")
+        raise Invalid("validation_error", "run_at cannot be stored.", errors=(error,))
     return ms
 
 

@@ -41,7 +41,6 @@ class Submission(msgspec.Struct, frozen=True):
     timeout_s: float | None = None
     max_attempts: int | None = None
     retention_s: int | None = None
-    start_before_ms: int | None = None
     metadata: dict[str, str] = {}
     traceparent: str | None = None
     callback_url: str | None = None
@@ -201,7 +200,6 @@ class Commands:
             args=args,
             metadata=submission.metadata,
             traceparent=submission.traceparent,
-            start_before_ms=submission.start_before_ms,
             callback_url=submission.callback_url,
             callback_events=self._callback_events(submission),
             files=named_files(checked, args),
