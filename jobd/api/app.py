@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from jobd.api.attempts import AttemptRoutes
 from jobd.api.events import EventRoutes
 from jobd.api.handlers import HandlerRoutes
 from jobd.api.health import HealthRoutes
@@ -80,6 +81,7 @@ def _job_routes(services: Services, waits: Waits) -> list[_Route]:
         ("POST", f"{_JOB}/retry", jobs.retry),
         ("GET", f"{_JOB}/result", results.result),
         ("HEAD", f"{_JOB}/result", results.result),
+        ("GET", f"{_JOB}/attempts", AttemptRoutes(services).page),
         ("GET", f"{_JOB}/artifacts", results.artifacts),
         ("GET", f"{_JOB}/artifacts/{{name}}", results.artifact),
         ("HEAD", f"{_JOB}/artifacts/{{name}}", results.artifact),

@@ -22,13 +22,18 @@ _PAGE = 1000
 
 async def history_of(readers: Readers, job: Job) -> list[Moment]:
     """Return all that happened to the job, with how it stood then, oldest first."""
+    return unfold(job, await events_of(readers, job))
+
+
+async def events_of(readers: Readers, job: Job) -> list[Event]:
+    """Return all that happened to the job, oldest first."""
     events = list[Event]()
     while True:
         newest = events[-1].id if events else 0
         page = await readers.events(job.seq, after=newest, limit=_PAGE)
         events += page
         if len(page) < _PAGE:
-            return unfold(job, events)
+            return events
 
 
 class Following:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import JOBD, Daemon
@@ -177,3 +178,16 @@ def test_the_service_manager_is_told_and_its_watchdog_fed(stopped: Daemon) -> No
     assert sorted(said) == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
     assert last == b"STOPPING=1"
     assert status == 0
+
+
+def test_the_attempts_of_a_job_tell_how_each_ended(daemon: Daemon) -> None:
+    job_id = submit(daemon, "test.segfault")
+    assert daemon.jobd("wait", job_id).returncode == 7
+
+    transport = httpx.HTTPTransport(uds=daemon.socket)
+    with httpx.Client(transport=transport, base_url="http://localhost") as client:
+        attempts = client.get(f"/v1/jobs/{job_id}/attempts").json()["attempts"]
+
+    assert [(a["attempt"], a["outcome"], a["signal"], a["charged"]) for a in attempts] == [
+        (n, "worker_crashed", "SIGSEGV", True) for n in (1, 2, 3)
+    ]
