@@ -85,7 +85,10 @@ def main() -> int:
     rows += sse.measured(1000, events)
     rows.append(upload.growth(upload_mb))
     versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "msgspec"))
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, ", end="")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, ",
+        end="",
+    )
     print(
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {versions}, ", end=""
     )
