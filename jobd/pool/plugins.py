@@ -92,6 +92,7 @@ def imported(claimant: Claimant) -> Handler:
 def spec(handler: Handler) -> HandlerSpec:
     """Return what the daemon has to know of a handler; Unavailable if it cannot be said."""
     options, claimant = options_of(handler.function), handler.claimant
+    backoff = options.backoff
     try:
         schema = None if options.args is None else msgspec.json.schema(options.args)
     except Exception as exc:  # types can be wrong in many ways
@@ -105,7 +106,7 @@ def spec(handler: Handler) -> HandlerSpec:
         queue=options.queue,
         timeout_s=options.timeout_s,
         max_attempts=options.max_attempts,
-        backoff=BackoffPolicy(options.backoff.base_s, options.backoff.cap_s),
+        backoff=None if backoff is None else BackoffPolicy(backoff.base_s, backoff.cap_s),
         description=_first_line(handler.function),
         args_schema=schema,
     )

@@ -44,9 +44,6 @@ class Backoff(msgspec.Struct, frozen=True):
             raise ValueError(f"expected 0 < base_s <= cap_s, got {self.base_s} and {self.cap_s}")
 
 
-DEFAULT_BACKOFF = Backoff()
-
-
 class Options(msgspec.Struct, frozen=True):
     """What a handler declared about itself; None leaves it to the daemon's settings."""
 
@@ -54,7 +51,7 @@ class Options(msgspec.Struct, frozen=True):
     queue: str = "default"
     timeout_s: float | None = None
     max_attempts: int | None = None
-    backoff: Backoff = DEFAULT_BACKOFF
+    backoff: Backoff | None = None
 
 
 class _Mark(Protocol[A]):
@@ -77,7 +74,7 @@ def handler(
     queue: str = "default",
     timeout_s: float | None = None,
     max_attempts: int | None = None,
-    backoff: Backoff = DEFAULT_BACKOFF,
+    backoff: Backoff | None = None,
 ) -> _Mark[A]: ...
 @overload
 def handler(
@@ -86,7 +83,7 @@ def handler(
     queue: str = "default",
     timeout_s: float | None = None,
     max_attempts: int | None = None,
-    backoff: Backoff = DEFAULT_BACKOFF,
+    backoff: Backoff | None = None,
 ) -> _Mark[dict[str, Any]]: ...
 def handler(
     fn: Callable[..., Any] | None = None,
@@ -96,7 +93,7 @@ def handler(
     queue: str = "default",
     timeout_s: float | None = None,
     max_attempts: int | None = None,
-    backoff: Backoff = DEFAULT_BACKOFF,
+    backoff: Backoff | None = None,
 ) -> Any:
     """Make a function the handler of a kind: `def f(ctx, args)` or `async def f(ctx, args)`.
 
@@ -151,7 +148,7 @@ def _check(options: Options) -> None:
         raise ValueError(f"timeout_s must be above 0, got {timeout_s!r}")
     if attempts is not None and not 1 <= attempts <= MAX_ATTEMPTS:
         raise ValueError(f"max_attempts must be 1 to {MAX_ATTEMPTS}, got {attempts!r}")
-    if not isinstance(options.backoff, Backoff):
+    if not isinstance(options.backoff, Backoff | None):
         raise TypeError(f"backoff must be a Backoff, got {options.backoff!r}")
 
 

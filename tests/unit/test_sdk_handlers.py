@@ -82,3 +82,12 @@ def test_what_cannot_be_called_as_a_handler_is_refused(function: Any) -> None:
 def test_options_of_a_plain_function_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="not a handler"):
         options_of(_one_argument)
+
+
+def test_an_option_that_is_not_given_is_left_to_the_daemons_settings() -> None:
+    @handler
+    def f(ctx: Context, args: dict[str, Any]) -> None: ...
+
+    options = options_of(f)
+
+    assert (options.timeout_s, options.max_attempts, options.backoff) == (None, None, None)
