@@ -103,8 +103,9 @@ def handler(
 
     `args` is a msgspec.Struct: its JSON Schema is what the daemon checks submissions
     against, and the handler gets an instance. Without it any object is taken and the handler
-    gets a dict. The other options are defaults that a submission may override:
-    `queue`, `timeout_s` (of one attempt), `max_attempts` (1 to 100), `backoff`.
+    gets a dict. `queue` and `max_attempts` (1 to 100) are defaults that a submission may
+    override; the `timeout_s` of one attempt it may only lower. What is not given, `backoff`
+    too, is as the daemon is configured.
 
     Whatever msgspec can write as JSON may be returned, None for no result, `Partial` when
     some items failed, or a path from `ctx.artifact()` to make that file the result. Raise
