@@ -25,9 +25,9 @@ from jobd import logs
 from jobd.api import app as api
 from jobd.api.server import SocketUnusable, bound, served
 from jobd.bus import Bus
+from jobd.clock import SystemClock
 from jobd.config import Config, ConfigError, Webhooks, allowed_paths
 from jobd.domain.backoff import BackoffPolicy
-from jobd.domain.clock import SystemClock
 from jobd.domain.deliveries import Message, parse_target
 from jobd.engine import recovery
 from jobd.engine.commands import Commands
@@ -41,7 +41,9 @@ from jobd.pool.catalog import CatalogFailed, load_catalog
 from jobd.pool.supervisor import Settings, Supervisor
 from jobd.store.database import Database, DatabaseUnusable
 from jobd.store.deliveries import Deliveries
+from jobd.store.group_commit import Around, GroupCommit
 from jobd.store.readers import Readers
+from jobd.store.rules import rules_of
 from jobd.store.writer import Writer
 from jobd.systemd import Notifier
 from jobd.webhooks import egress
@@ -195,13 +197,19 @@ class Daemon:
 
     def _writer(self, database: Database, deliverer: Deliverer) -> Writer:
         return Writer(
-            database,
-            self._clock,
-            publish=self._bus.publish,
-            free_slots=self._dispatcher.free_slots,
-            claimed=self._dispatcher.claimed,
-            died=self._writer_died,
-            messages=deliverer.wake,
+            GroupCommit(
+                database,
+                self._clock,
+                rules_of(self._config),
+                Around(
+                    publish=self._bus.publish,
+                    free_slots=self._dispatcher.free_slots,
+                    claimed=self._dispatcher.claimed,
+                    died=self._writer_died,
+                    messages=deliverer.wake,
+                    runnable=lambda: self._kinds.lanes,
+                ),
+            )
         )
 
     @contextlib.asynccontextmanager

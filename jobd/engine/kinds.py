@@ -8,13 +8,16 @@ Not here: how the catalogue is made (pool/catalog.py).
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 import msgspec
 
-from jobd.domain.catalog import Catalog, HandlerSpec, LoadError
+from jobd.domain.catalog import Catalog, HandlerSpec, Lane, LoadError
 from jobd.domain.errors import FieldError, Invalid, Unavailable, pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FIRST_WAIT_S = 2.0
 """How long a submission waits for the first catalogue: a new daemon imports its plugins."""
@@ -31,6 +34,8 @@ class Kinds:
 
     def __init__(self, *, first_wait_s: float = FIRST_WAIT_S) -> None:
         self.catalog: Catalog | None = None
+        self.lanes: Mapping[str, Lane] | None = None
+        """The lane of each kind that can run; None until the first catalogue."""
         self._validators: dict[str, jsonschema_rs.Validator] = {}
         self._first_wait_s = first_wait_s
         self._first = asyncio.Event()
@@ -49,6 +54,7 @@ class Kinds:
                 message = f"the schema of its args cannot be used: {e}"
                 errors[kind] = LoadError(kind, spec.distribution, spec.target, message)
         self.catalog = Catalog(handlers, errors)
+        self.lanes = {kind: spec.lane for kind, spec in handlers.items()}
         self._validators = validators
         self._first.set()
 

@@ -23,7 +23,8 @@ from jobd.store import attempts, claims, finished, jobs, moves, uploads
 from jobd.store.connection import primary_code
 from jobd.store.queries import load
 from jobd.store.ready import Ready
-from jobd.store.transaction import Ids, Transaction
+from jobd.store.rules import Rules
+from jobd.store.transaction import Ids, Times, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -102,16 +103,20 @@ class Batch:
         *,
         free: Mapping[Lane, int],
         state: State,
-        now_ms: int,
+        times: Times,
         instance: int,
         new_id: Callable[[str, int], str],
+        rules: Rules,
+        runnable: Mapping[str, Lane] | None,
     ) -> None:
         self.items = list(items)
         self._free = free
         self._state = state
-        self._now_ms = now_ms
+        self._times = times
         self._instance = instance
         self._new_id = new_id
+        self._rules = rules
+        self._runnable = runnable
         self._by_verb: dict[str, list[Item]] = {verb: [] for verb in VERBS}
         for item in self.items:
             self._by_verb[item.verb].append(item)
@@ -139,11 +144,13 @@ class Batch:
     def _transaction(self, connection: sqlite3.Connection) -> Transaction:
         return Transaction(
             connection,
-            now_ms=self._now_ms,
+            times=self._times,
             instance=self._instance,
             ids=self._state.ids,
             ready=self._state.ready,
             new_id=self._new_id,
+            rules=self._rules,
+            runnable=self._runnable,
         )
 
     def _finish(self, tx: Transaction, answers: list[tuple[Item, Any]]) -> Committed:

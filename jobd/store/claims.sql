@@ -2,7 +2,7 @@
 -- One step of a loose scan at the start: the next queue of a lane after :queue. Index
 -- jobs_ready; costs one look-up a queue, however many jobs wait.
 SELECT queue FROM jobs
-WHERE status = 'queued' AND lane = :lane AND queue > :queue
+WHERE status = 'queued' AND parked_at IS NULL AND lane = :lane AND queue > :queue
 ORDER BY queue
 LIMIT 1;
 
@@ -17,7 +17,8 @@ SELECT
 FROM jobs
 CROSS JOIN job_inputs ON job_inputs.seq = jobs.seq
 LEFT JOIN checkpoints ON checkpoints.seq = jobs.seq
-WHERE jobs.status = 'queued' AND jobs.lane = :lane AND jobs.queue = :queue
+WHERE jobs.status = 'queued' AND jobs.parked_at IS NULL
+  AND jobs.lane = :lane AND jobs.queue = :queue
 ORDER BY jobs.priority, jobs.seq
 LIMIT :wanted;
 

@@ -95,10 +95,13 @@ SELECT file_id, principal, size_bytes, created_at, expires_at FROM uploads
 WHERE file_id = :file_id AND principal = :principal;
 
 -- name: counts
--- Walks the entries of the three partial indexes, which hold the jobs that are not done; the
+-- Walks the entries of the four partial indexes, which hold the jobs that are not done; the
 -- ranges name all there is, so that no plan falls back to the table.
 SELECT status, count(*) AS jobs FROM jobs
-WHERE status = 'queued' AND lane IN ('cpu', 'io')
+WHERE status = 'queued' AND parked_at IS NULL AND lane IN ('cpu', 'io')
+UNION ALL
+SELECT status, count(*) FROM jobs
+WHERE status = 'queued' AND parked_at >= 0
 UNION ALL
 SELECT status, count(*) FROM jobs
 WHERE status = 'processing' AND queue >= ''

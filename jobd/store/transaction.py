@@ -8,17 +8,19 @@ Not here: BEGIN and COMMIT (connection.py), the order of the verbs (batch.py).
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
+from jobd.domain.catalog import Lane
 from jobd.domain.events import Event, in_mask
 from jobd.domain.jobs import Claim
 from jobd.store.deliveries import NewDelivery, delete_messages, insert_messages
 from jobd.store.queries import load
 from jobd.store.ready import Ready
+from jobd.store.rules import Rules
 
 _SQL = load("events.sql")
 
@@ -30,6 +32,15 @@ class Ids(msgspec.Struct):
     event: int
 
 
+class Times(msgspec.Struct, frozen=True):
+    """What time it is, for one transaction."""
+
+    now_ms: int
+    """By the wall clock."""
+    trusted_ms: int
+    """By the wall clock as far as it is believed: what deletes or fails by age goes by it."""
+
+
 class Transaction:
     """What a verb needs to write, and what the transaction leaves to publish."""
 
@@ -37,13 +48,18 @@ class Transaction:
         self,
         connection: sqlite3.Connection,
         *,
-        now_ms: int,
+        times: Times,
         instance: int,
         ids: Ids,
         ready: Ready,
         new_id: Callable[[str, int], str],
+        rules: Rules,
+        runnable: Mapping[str, Lane] | None,
     ) -> None:
-        self.now_ms = now_ms
+        self.now_ms = times.now_ms
+        self.trusted_ms = times.trusted_ms
+        self.rules = rules
+        self.runnable = runnable
         self.instance = instance
         self.ids = msgspec.structs.replace(ids)
         self.ready = ready.copy()

@@ -33,19 +33,21 @@ from jobd.files.layout import Layout
 from jobd.files.logs import AttemptLog, Logs
 from jobd.store.database import Database
 from jobd.store.deliveries import Deliveries
+from jobd.store.group_commit import Around, GroupCommit
 from jobd.store.readers import Readers
+from jobd.store.rules import rules_of
 from jobd.store.writer import Writer
 from jobd.webhooks.egress import policy
 from jobd.wire.jobs import JobDetail
 from jobd.wire.problems import Problem
 from jobd.wire.status import Check, Slots
+from tests.support.clock import START_MS, FakeClock
 
 if TYPE_CHECKING:
     from jobd.wire.workers import Worker
 
 POLICY = policy(allow_http=False, allow_private=(), allow_unix=("/run/app.sock",))
 
-START_MS = 1_767_225_600_000
 
 CATALOG = Catalog(
     handlers={
@@ -70,19 +72,6 @@ CATALOG = Catalog(
     },
     errors={"test.broken": LoadError("test.broken", "jobd-bad", "bad:f", "No module named 'x'")},
 )
-
-
-class HandClock:
-    """Time that stands still until the test moves it."""
-
-    def __init__(self) -> None:
-        self.ms = START_MS
-
-    def wall_ms(self) -> int:
-        return self.ms
-
-    def monotonic_s(self) -> float:
-        return self.ms / 1000
 
 
 class CountedBus(Bus):
@@ -193,7 +182,7 @@ class Api:
     ) -> None:
         self.database = database
         self.me = f"uid:{os.getuid()}"
-        self.clock = HandClock()
+        self.clock = FakeClock()
         self.bus = CountedBus()
         self.pool = Slotted()
         self.kinds = Kinds()
@@ -209,12 +198,19 @@ class Api:
         self.socket = str(folder / "s")
         self.readers = Readers(database)
         self.writer = Writer(
-            database,
-            self.clock,
-            publish=self.bus.publish,
-            free_slots=self.pool.free_slots,
-            claimed=self.pool.claimed,
-            died=self.deaths.append,
+            GroupCommit(
+                database,
+                self.clock,
+                rules_of(config),
+                Around(
+                    publish=self.bus.publish,
+                    free_slots=self.pool.free_slots,
+                    claimed=self.pool.claimed,
+                    died=self.deaths.append,
+                    runnable=lambda: self.kinds.lanes,
+                    messages=lambda: None,
+                ),
+            )
         )
         self.commands = Commands(
             config,

@@ -34,9 +34,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "webhooks",
         "api",
         "systemd",
+        "clock",
     }
     | OPEN,
     "systemd": OPEN,
+    "clock": {"domain"} | OPEN,
     "__main__": {"cli"},
     **{name: {"domain"} for name in OPEN},
 }

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from jobd.bus import Bus, Watch
+from jobd.clock import SystemClock
 from jobd.config import Config
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.catalog import Catalog, HandlerSpec, Lane
-from jobd.domain.clock import SystemClock
 from jobd.domain.errors import Invalid
 from jobd.domain.events import Event
 from jobd.domain.jobs import Claim, Job, Upload
@@ -30,7 +30,9 @@ from jobd.files.logs import Logs
 from jobd.files.uploads import Received, receive
 from jobd.pool.supervisor import Settings, Supervisor
 from jobd.store.database import Database
+from jobd.store.group_commit import Around, GroupCommit
 from jobd.store.readers import Readers
+from jobd.store.rules import rules_of
 from jobd.store.writer import Writer
 
 ME = "uid:1000"
@@ -107,13 +109,19 @@ class Engine:
             random=lambda: 0.5,
         )
         self.writer = Writer(
-            database,
-            self.clock,
-            publish=self.bus.publish,
-            free_slots=self.dispatcher.free_slots,
-            claimed=self._claimed,
-            died=self.deaths.append,
-            messages=self._tell,
+            GroupCommit(
+                database,
+                self.clock,
+                rules_of(Config()),
+                Around(
+                    publish=self.bus.publish,
+                    free_slots=self.dispatcher.free_slots,
+                    claimed=self._claimed,
+                    died=self.deaths.append,
+                    messages=self._tell,
+                    runnable=lambda: self.kinds.lanes,
+                ),
+            )
         )
         self.commands = Commands(
             Config(),

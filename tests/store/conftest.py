@@ -16,28 +16,18 @@ from jobd.domain.ids import IdSource
 from jobd.domain.jobs import Claim, IdempotencyKey, Job, NewJob, Settlement, Submitted
 from jobd.domain.statuses import Status
 from jobd.store.database import Database
+from jobd.store.group_commit import Around, GroupCommit
 from jobd.store.readers import Readers
+from jobd.store.rules import Rules
 from jobd.store.writer import Writer
+from tests.support.clock import FakeClock
 
-START_MS = 1_767_225_600_000
-
-
-class FakeClock:
-    """Time that stands still until the test moves it."""
-
-    def __init__(self) -> None:
-        self.ms = START_MS
-        self.read = asyncio.Event()
-
-    def wall_ms(self) -> int:
-        self.read.set()
-        return self.ms
-
-    def monotonic_s(self) -> float:
-        return self.ms / 1000
-
-    def advance(self, seconds: float) -> None:
-        self.ms += round(seconds * 1000)
+RULES = Rules(
+    max_age_ms=30 * 86_400_000,
+    handler_missing_ms=3_600_000,
+    queued_jobs=1_000_000,
+    queued_jobs_per_principal=100_000,
+)
 
 
 class Seen:
@@ -240,16 +230,21 @@ def open_writer(clock: FakeClock, seen: Seen) -> Callable[..., Writer]:
     """Make a writer that reports to `seen`; the caller starts and closes it."""
 
     def make(database: Database, **options: Any) -> Writer:
-        return Writer(
+        commits = GroupCommit(
             database,
             clock,
-            publish=seen.publish,
-            free_slots=seen.free_slots,
-            claimed=seen.claimed,
-            died=seen.deaths.append,
-            messages=seen.messages,
+            RULES,
+            Around(
+                publish=seen.publish,
+                free_slots=seen.free_slots,
+                claimed=seen.claimed,
+                died=seen.deaths.append,
+                messages=seen.messages,
+                runnable=lambda: None,
+            ),
             **options,
         )
+        return Writer(commits)
 
     return make
 

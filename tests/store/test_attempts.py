@@ -9,7 +9,8 @@ from jobd.domain.jobs import Checkpoint, Progress, Settlement, Update
 from jobd.domain.statuses import Status
 
 if TYPE_CHECKING:
-    from tests.store.conftest import FakeClock, Store
+    from tests.store.conftest import Store
+    from tests.support.clock import FakeClock
 
 
 async def test_progress_is_read_back_with_an_id_of_its_own(store: Store, clock: FakeClock) -> None:

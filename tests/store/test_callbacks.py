@@ -13,7 +13,8 @@ from jobd.domain.statuses import Status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.store.conftest import FakeClock, OpenStore, Store
+    from tests.store.conftest import OpenStore, Store
+    from tests.support.clock import FakeClock
 
 URL = "https://example.com/hook"
 ALL: dict[str, Any] = {"callback_url": URL, "callback_events": CALLBACK_TYPES}

@@ -12,7 +12,8 @@ from jobd.domain.statuses import Status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.store.conftest import FakeClock, OpenStore, Store
+    from tests.store.conftest import OpenStore, Store
+    from tests.support.clock import FakeClock
 
 
 async def test_a_claim_carries_all_that_a_worker_needs(store: Store, clock: FakeClock) -> None:

@@ -14,7 +14,8 @@ from jobd.domain.statuses import TERMINAL, Status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.store.conftest import FakeClock, OpenStore, Store
+    from tests.store.conftest import OpenStore, Store
+    from tests.support.clock import FakeClock
 
 
 async def in_status(store: Store, status: Status) -> str:

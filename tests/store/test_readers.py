@@ -10,7 +10,8 @@ from jobd.domain.jobs import JobFilter, Result
 from jobd.domain.statuses import Status
 
 if TYPE_CHECKING:
-    from tests.store.conftest import FakeClock, Store
+    from tests.store.conftest import Store
+    from tests.support.clock import FakeClock
 
 RESULT = Result("application/json", 1, "ab" * 32, body=b"1")
 

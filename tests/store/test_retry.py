@@ -12,7 +12,8 @@ from jobd.domain.jobs import Checkpoint, Submitted, Upload
 from jobd.domain.statuses import Status
 
 if TYPE_CHECKING:
-    from tests.store.conftest import FakeClock, Store
+    from tests.store.conftest import Store
+    from tests.support.clock import FakeClock
 
 NEW_ID = "job_" + "f" * 32
 FILE_ID = "file_" + "0" * 64

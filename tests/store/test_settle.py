@@ -21,7 +21,8 @@ from jobd.domain.jobs import (
 from jobd.domain.statuses import TERMINAL, Status
 
 if TYPE_CHECKING:
-    from tests.store.conftest import FakeClock, Store
+    from tests.store.conftest import Store
+    from tests.support.clock import FakeClock
 
 ERROR = JobError("handler_error", "It broke.", retryable=True, failed_step="parse", attempt=1)
 RESULT = Result("application/json", 7, "ab" * 32, body=b'{"n":1}')

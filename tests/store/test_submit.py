@@ -14,7 +14,8 @@ from jobd.domain.statuses import Status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.store.conftest import FakeClock, OpenStore, Store
+    from tests.store.conftest import OpenStore, Store
+    from tests.support.clock import FakeClock
 
 
 async def test_a_submission_is_read_back_as_it_came(store: Store) -> None:

@@ -13,7 +13,7 @@ import pytest
 from jobd.domain.errors import OutcomeUnknown, StorageFull, Unavailable
 from jobd.domain.jobs import Settlement, Submitted
 from jobd.domain.statuses import Status
-from jobd.store.writer import CHECKPOINT_PAGES
+from jobd.store.group_commit import CHECKPOINT_PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,7 +158,7 @@ async def test_a_lock_held_by_another_program_is_waited_for(store: Store, path: 
             warned.set()
 
     handler = Warned(logging.WARNING)
-    logging.getLogger("jobd.store.writer").addHandler(handler)
+    logging.getLogger("jobd.store.group_commit").addHandler(handler)
     await store.database.run(lambda c: c.execute("PRAGMA busy_timeout = 1").fetchall())
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -169,7 +169,7 @@ async def test_a_lock_held_by_another_program_is_waited_for(store: Store, path: 
     submitted = await asked
 
     other.close()
-    logging.getLogger("jobd.store.writer").removeHandler(handler)
+    logging.getLogger("jobd.store.group_commit").removeHandler(handler)
     assert isinstance(submitted, Submitted)
 
 

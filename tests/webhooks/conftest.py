@@ -36,8 +36,16 @@ class HandClock:
     def wall_ms(self) -> int:
         return time.time_ns() // 1_000_000 if self.runs else self.ms
 
+    def trusted_ms(self) -> int:
+        return self.wall_ms()
+
     def monotonic_s(self) -> float:
         return self.wall_ms() / 1000
+
+    async def wait_until(self, wall_ms: int) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout((wall_ms - self.wall_ms()) / 1000):
+                await asyncio.Event().wait()
 
     def advance(self, seconds: float) -> None:
         self.ms += round(seconds * 1000)
