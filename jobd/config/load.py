@@ -24,9 +24,13 @@ class ConfigError(Exception):
 _NAMED: dict[str, type[msgspec.Struct]] = {"queues": Queue}
 """Sections of which there are several: [queues.NAME]."""
 
+_FREE = "plugins"
+"""Its tables are the plugins' own: they say what may stand in them."""
+
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
     field.encode_name: _NAMED.get(field.encode_name, field.type)
     for field in msgspec.structs.fields(Config)
+    if field.encode_name != _FREE
 }
 
 _SHORT_NAMES = {"server.state_dir": "JOBD_STATE_DIR", "server.socket": "JOBD_SOCKET"}
@@ -85,6 +89,8 @@ def _read(path: Path | None, environ: Mapping[str, str]) -> dict[str, dict[str, 
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     for name, table in tables.items():
+        if name == _FREE:
+            continue
         if name not in _SECTIONS:
             raise ConfigError(f"{path}: unknown section [{name}]{_suggest(name, _SECTIONS)}")
         if not isinstance(table, dict):
@@ -163,6 +169,11 @@ def document() -> str:
             help_ = msgspec.json.schema(field.type)["description"]
             default = "[]" if field.default is None else _toml(field.default)
             lines += [f"# {help_}", f"# {field.encode_name} = {default}"]
+    lines += [
+        "",
+        "# What the handlers of a plugin get as `ctx.config`: its README says what it knows.",
+        "# [plugins.NAME-OF-THE-DISTRIBUTION]",
+    ]
     return "\n".join(lines) + "\n"
 
 

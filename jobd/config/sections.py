@@ -6,7 +6,7 @@ the default, and the text in `config/jobd.toml`.
 Not here: what a setting does; each is documented where it is used.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -86,6 +86,12 @@ class PoolSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kill_grace_s: Annotated[
         float, Meta(gt=0, description="From the request to end an attempt to SIGKILL.")
     ] = 5.0
+    max_jobs_per_worker: Annotated[
+        int, Meta(ge=0, description="A worker is replaced after about so many jobs. 0: never.")
+    ] = 0
+    max_worker_rss_mb: Annotated[
+        int, Meta(ge=0, description="A worker with more memory is replaced when idle. 0: never.")
+    ] = 0
 
 
 class Queue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -203,4 +209,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention: Retention = Retention()
     files: Files = Files()
     webhooks: Webhooks = Webhooks()
+    plugins: dict[str, dict[str, Any]] = {}
+    """[plugins.DISTRIBUTION]: what that plugin's handlers get as `ctx.config`, as it stands."""
     log: Log = Log()

@@ -113,3 +113,39 @@ def test_a_service_of_systemd_uses_the_systems_paths_whoever_it_runs_as(
 
     assert (server.state_dir, server.socket) == ("/srv/jobd", "/run/jobd/jobd.sock")
     assert str(config.default_config(environ)) == "/etc/jobd/jobd.toml"
+
+
+def test_a_queue_has_a_section_and_an_environment_name_of_its_own(tmp_path: Path) -> None:
+    environ = {"JOBD_QUEUES_VIDEO_CONCURRENCY": "2", "JOBD_QUEUES_MAIL_CONCURRENCY": "3"}
+
+    queues = load(tmp_path, "[queues.video]\nconcurrency = 1\n[queues.a-b]\n", environ).queues
+
+    assert {name: queue.concurrency for name, queue in queues.items()} == {
+        "video": 2,
+        "a-b": 0,
+        "mail": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[queues.video]\nconcurency = 1\n", "queues.video.concurency; did you mean concurrency?"),
+        ("[queues.video]\nconcurrency = -1\n", "queues[...].concurrency: Expected `int` >= 0"),
+        ("[queues.VIDEO]\n", "queues"),
+        ("[queues]\nvideo = 1\n", "queues.video must be a section, [queues.video]"),
+    ],
+)
+def test_a_bad_setting_of_a_queue_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        load(tmp_path, text)
+
+    assert message in str(caught.value)
+
+
+def test_a_plugin_says_itself_what_its_table_may_hold(tmp_path: Path) -> None:
+    text = "[plugins.jobd-ocr]\nlanguages = ['deu']\n[plugins.jobd-ocr.limits]\npages = 3\n"
+
+    plugins = load(tmp_path, text).plugins
+
+    assert plugins == {"jobd-ocr": {"languages": ["deu"], "limits": {"pages": 3}}}
