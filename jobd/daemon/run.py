@@ -14,19 +14,18 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 from sqlite3 import sqlite_version
 
 import msgspec
-import uvloop
 from aiohttp import web
 
-from jobd import logs
 from jobd.api import app as api
-from jobd.api.server import SocketUnusable, bound, served
+from jobd.api.server import bound, served
 from jobd.bus import Bus
 from jobd.clock import SystemClock
-from jobd.config import Config, ConfigError, Webhooks, allowed_paths
+from jobd.config import Config, allowed_paths
+from jobd.daemon import views
+from jobd.daemon.rooms import egress_policy
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.deliveries import Message, parse_target
 from jobd.engine import recovery
@@ -36,75 +35,27 @@ from jobd.engine.kinds import Kinds, decode_catalog
 from jobd.engine.scheduler import Scheduler
 from jobd.files.layout import Layout
 from jobd.files.logs import Logs
-from jobd.files.uploads import sweep_incoming
 from jobd.pool.catalog import CatalogFailed, load_catalog
 from jobd.pool.supervisor import Settings, Supervisor
-from jobd.store.database import Database, DatabaseUnusable
+from jobd.store.database import Database
 from jobd.store.deliveries import Deliveries
 from jobd.store.group_commit import Around, GroupCommit
 from jobd.store.readers import Readers
 from jobd.store.rules import rules_of
 from jobd.store.writer import Writer
 from jobd.systemd import Notifier
-from jobd.webhooks import egress
 from jobd.webhooks.deliverer import Deliverer
 from jobd.webhooks.sender import Sender
-from jobd.wire.status import Check, Slots
-from jobd.wire.times import from_ms
+from jobd.wire.status import Check
 from jobd.wire.webhooks import encode_notice
-from jobd.wire.workers import Worker
 
 log = logging.getLogger(__name__)
 
 EXIT_IO_ERROR = 74
-EXIT_ALREADY_RUNNING = 75
 EXIT_CONFIG = 78
 
 WEBHOOKS_GRACE_S = 5.0
 """How long attempts under way may go on when the daemon stops; they are made again."""
-
-
-def serve(config: Config, environ: Mapping[str, str]) -> int:
-    """Run the daemon until SIGTERM or SIGINT; return the exit status.
-
-    0 after a drain, 74 when the database could not be written, 75 when another daemon
-    holds the state folder or the socket, 78 when configuration or database are unusable.
-    """
-    logs.configure(config.log.level, config.log.format)
-    layout = Layout(Path(config.server.state_dir))
-    try:
-        layout.make()
-        lock = recovery.take_lock(layout.lock)
-        try:
-            sweep_incoming(layout)
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(Daemon(config, environ, layout).run())
-        finally:
-            os.close(lock)
-    except recovery.AlreadyRunning as error:
-        return _refuse(EXIT_ALREADY_RUNNING, error)
-    except SocketUnusable as error:
-        return _refuse(EXIT_ALREADY_RUNNING, error)
-    except (ConfigError, DatabaseUnusable, recovery.WorkersRemain, PermissionError) as error:
-        return _refuse(EXIT_CONFIG, error)
-    except OSError as error:
-        return _refuse(EXIT_IO_ERROR, error)
-
-
-def _refuse(status: int, error: Exception) -> int:
-    sys.stderr.write(f"jobd: {error}\n")
-    return status
-
-
-def _egress_policy(webhooks: Webhooks) -> egress.Policy:
-    try:
-        return egress.policy(
-            allow_http=webhooks.allow_http,
-            allow_private=webhooks.allow_private,
-            allow_unix=webhooks.allow_unix,
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
 
 
 class Daemon:
@@ -124,12 +75,13 @@ class Daemon:
         self._dispatcher = Dispatcher(
             self._kinds,
             self._logs,
+            layout=layout,
             default_backoff=BackoffPolicy(config.jobs.backoff_base_s, config.jobs.backoff_cap_s),
             random=random.random,
         )
         self._started_at_ms = self._clock.wall_ms()
         self._notifier = Notifier(environ)
-        self._egress = _egress_policy(config.webhooks)
+        self._egress = egress_policy(config.webhooks)
 
     async def run(self) -> int:
         """Start, serve, stop; return the exit status."""
@@ -309,10 +261,10 @@ class Daemon:
             catalog=lambda: self._kinds.catalog,
             layout=self._layout,
             logs=self._logs,
-            workers=lambda: _workers(pool),
+            workers=lambda: views.workers(pool),
             rotate_secret=Deliveries(database, self._clock).rotate,
             draining=self._stop,
-            slots=lambda: _slots(settings, pool),
+            slots=lambda: views.slots(settings, pool),
             ready=lambda: self._checks(readers, pool),
             instance_id=settings.mark,
             started_at_ms=self._started_at_ms,
@@ -355,24 +307,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-def _slots(settings: Settings, pool: Supervisor) -> dict[str, Slots]:
-    total = {"cpu": settings.cpu_workers, "io": settings.io_workers * settings.io_concurrency}
-    return {lane: Slots(total[lane], free) for lane, free in pool.free().items()}
-
-
-def _workers(pool: Supervisor) -> list[Worker]:
-    return [
-        Worker(
-            worker_id=str(worker.worker_id),
-            lane=worker.lane,
-            pid=worker.pid,
-            state=worker.state,
-            job_ids=list(worker.job_ids),
-            jobs_done=worker.jobs_done,
-            rss_bytes=worker.rss_bytes,
-            started_at=from_ms(worker.started_at_ms),
-        )
-        for worker in pool.workers()
-    ]

@@ -1,0 +1,55 @@
+"""One run of `jobd serve`: locks, the loop, and what a failure means as an exit status.
+
+Not here: what runs inside (run.py).
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import uvloop
+
+from jobd import logs
+from jobd.api.server import SocketUnusable
+from jobd.config import Config, ConfigError
+from jobd.daemon.run import EXIT_CONFIG, EXIT_IO_ERROR, Daemon
+from jobd.engine import recovery
+from jobd.files.layout import Layout
+from jobd.files.uploads import sweep_incoming
+from jobd.store.database import DatabaseUnusable
+
+EXIT_ALREADY_RUNNING = 75
+
+
+def serve(config: Config, environ: Mapping[str, str]) -> int:
+    """Run the daemon until SIGTERM or SIGINT; return the exit status.
+
+    0 after a drain, 74 when the database could not be written, 75 when another daemon
+    holds the state folder or the socket, 78 when configuration or database are unusable.
+    """
+    logs.configure(config.log.level, config.log.format)
+    layout = Layout(Path(config.server.state_dir))
+    try:
+        layout.make()
+        lock = recovery.take_lock(layout.lock)
+        try:
+            sweep_incoming(layout)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(Daemon(config, environ, layout).run())
+        finally:
+            os.close(lock)
+    except recovery.AlreadyRunning as error:
+        return _refuse(EXIT_ALREADY_RUNNING, error)
+    except SocketUnusable as error:
+        return _refuse(EXIT_ALREADY_RUNNING, error)
+    except (ConfigError, DatabaseUnusable, recovery.WorkersRemain, PermissionError) as error:
+        return _refuse(EXIT_CONFIG, error)
+    except OSError as error:
+        return _refuse(EXIT_IO_ERROR, error)
+
+
+def _refuse(status: int, error: Exception) -> int:
+    sys.stderr.write(f"jobd: {error}\n")
+    return status
