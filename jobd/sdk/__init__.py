@@ -5,7 +5,8 @@ Not here: `run_handler`, to try a handler in a test (jobd.sdk.testing).
 
 from jobd.sdk.context import AsyncContext, Context
 from jobd.sdk.endings import Cancelled, Discard, Partial, Retry, Snooze
-from jobd.sdk.handlers import Backoff, handler
+from jobd.sdk.handlers import handler
+from jobd.sdk.options import Backoff
 
 __all__ = [
     "AsyncContext",

@@ -3,23 +3,25 @@
 `Context` is for a `def`, `AsyncContext` for an `async def`: the same names, but what
 waits for the daemon is awaited in the second. Folders are made on first use.
 
-Not here: the wire to the daemon (a `Link`, given by the worker or by testing.py).
+Not here: the way to the daemon (a `Link`, given by the worker or by testing.py); running a
+program (running.py).
 """
 
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from jobd.sdk.artifacts import Artifacts
 from jobd.sdk.endings import Cancelled, Discard
 from jobd.sdk.files import KEY
+from jobd.sdk.link import AsyncLink, Link, Telling
 from jobd.sdk.meter import INTERVAL_S, Meter
 from jobd.sdk.record import Record
 from jobd.sdk.text import shown
@@ -27,6 +29,11 @@ from jobd.sdk.text import shown
 MAX_CHECKPOINT_BYTES = 1024 * 1024
 _STEP_NAME_CHARS = 200
 _LOGGER = logging.getLogger("jobd.job")
+
+Argv = Sequence[str | os.PathLike[str]]
+"""A program and its arguments."""
+OnLine = Callable[[str, str], bool | None]
+"""Takes a stream and a line; see `Context.subprocess`."""
 
 
 class JobInfo(msgspec.Struct, frozen=True):
@@ -47,47 +54,26 @@ class JobInfo(msgspec.Struct, frozen=True):
     artifact_bytes: int
     files: dict[str, Path] = {}
     """Where the uploads lie that its args name, by id."""
-
-
-class _Show(Protocol):
-    def progress(
-        self,
-        *,
-        pct: float | None,
-        done: int | None,
-        total: int | None,
-        step: str | None,
-        step_index: int | None,
-        step_count: int | None,
-        message: str | None,
-    ) -> None:
-        """Pass progress on; each call carries all that is known, None what is not."""
-
-    def cancelled(self) -> bool:
-        """Whether this attempt was asked to end."""
-
-
-class Link(_Show, Protocol):
-    """What a Context needs of the process it runs in."""
-
-    def checkpoint(self, data: bytes) -> None:
-        """Return once `data` is durable; raise Cancelled when the lease is lost."""
-
-
-class AsyncLink(_Show, Protocol):
-    """What an AsyncContext needs of the process it runs in."""
-
-    async def checkpoint(self, data: bytes) -> None:
-        """Return once `data` is durable; raise asyncio.CancelledError when the lease is lost."""
+    config: Any = None
+    """The table of its distribution, as the handler declared it."""
 
 
 class _Attempt:
     """What both contexts share."""
 
-    __slots__ = ("_info", "_link", "_log", "_meter", "_record", "_restored")
+    __slots__ = (
+        "_info",
+        "_link",
+        "_log",
+        "_meter",
+        "_record",
+        "_restored",
+        "_shared",
+        "_waited_s",
+    )
 
     def __init__(
-        self, job: JobInfo, link: _Show, *, progress_interval_s: float = INTERVAL_S
+        self, job: JobInfo, link: Telling, *, progress_interval_s: float = INTERVAL_S
     ) -> None:
         self._info = job
         self._link = link
@@ -95,6 +81,8 @@ class _Attempt:
         self._log: logging.LoggerAdapter[logging.Logger] | None = None
         self._restored: Any = msgspec.UNSET
         self._record = Record(Artifacts(job.artifacts_dir, job.artifact_bytes))
+        self._shared: Any = None
+        self._waited_s = 0.0
 
     @property
     def job_id(self) -> str:
@@ -119,7 +107,7 @@ class _Attempt:
     @property
     def deadline(self) -> float:
         """When this attempt is killed, in seconds since the epoch (compare time.time())."""
-        return self._info.deadline
+        return self._info.deadline + self._waited_s
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -130,6 +118,19 @@ class _Attempt:
     def traceparent(self) -> str | None:
         """The W3C trace context of the submission, to pass on with calls to other services."""
         return self._info.traceparent
+
+    @property
+    def config(self) -> Any:
+        """The table `[plugins.<distribution>]` of the daemon's settings; not to be changed.
+
+        An instance of the Struct that `@handler(config=…)` names, a dict without one.
+        """
+        return self._info.config
+
+    @property
+    def shared(self) -> Any:
+        """What the handler's `setup` gave: the same object for all jobs of a worker."""
+        return self._shared
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -172,6 +173,15 @@ class _Attempt:
         ten a second are sent, the first and the end always.
         """
         self._meter.report(pct, done, total, message)
+
+    def heartbeat(self) -> None:
+        """Say that the handler is alive, for a kind with `heartbeat_timeout_s`.
+
+        `progress()`, `step()` and `checkpoint()` say so too. Call it as often as is
+        convenient: at most ten a second are sent.
+        """
+        if self._meter.silent():
+            self._link.heartbeat()
 
     @contextmanager
     def step(self, name: str, index: int | None = None, count: int | None = None) -> Iterator[None]:
@@ -276,6 +286,38 @@ class Context(_Attempt):
         """
         self._sync_link.checkpoint(self._encoded(data))
 
+    def subprocess(
+        self,
+        argv: Argv,
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        input: str | bytes | None = None,  # noqa: A002 - as in subprocess.run
+        check: bool = True,
+        on_line: OnLine | None = None,
+    ) -> int:
+        """Run a program and return its exit code (-n: signal n ended it).
+
+        The lines of its stdout and stderr go into the job's log as they come; a line for
+        which `on_line("stdout" or "stderr", line)` returns True does not. Programs that
+        redraw a line end it with a carriage return: that counts as an end. `input` is what
+        it reads on stdin, else nothing. It runs in `workdir` unless `cwd` says otherwise,
+        and `env` replaces the worker's environment.
+
+        When this returns or raises, the program is dead, and all of its process group: on
+        a cancel (Cancelled is raised) or an exception of `on_line` by SIGTERM, and by
+        SIGKILL two seconds later. It also dies with the worker. None is started for a job
+        that was cancelled: then Cancelled is raised at once.
+
+        Raises subprocess.CalledProcessError, with the last lines as `stdout` and `stderr`,
+        when it fails and `check` is true; Discard with code `program_missing` when there is
+        no such program.
+        """
+        from jobd.sdk import program, running  # noqa: PLC0415 - most handlers run none
+
+        call = program.Call(argv, cwd or self.workdir, env, input, on_line)
+        return running.run(self._sync_link, call).code(check=check)
+
 
 class AsyncContext(_Attempt):
     """The `ctx` of an `async def` handler: as `Context`, with `await ctx.checkpoint(…)`."""
@@ -315,6 +357,32 @@ class AsyncContext(_Attempt):
         longer owns the job, ValueError when the data is too long.
         """
         await self._async_link.checkpoint(self._encoded(data))
+
+    async def subprocess(
+        self,
+        argv: Argv,
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        input: str | bytes | None = None,  # noqa: A002 - as in subprocess.run
+        check: bool = True,
+        on_line: OnLine | None = None,
+    ) -> int:
+        """Run a program and return its exit code (-n: signal n ended it).
+
+        As `Context.subprocess`; the loop's other jobs go on meanwhile. `on_line` is a plain
+        function, called in the handler's task, so it must not block.
+        """
+        from jobd.sdk import async_running, program  # noqa: PLC0415 - most handlers run none
+
+        call = program.Call(argv, cwd or self.workdir, env, input, on_line)
+        return (await async_running.run(call)).code(check=check)
+
+
+def share(ctx: Context | AsyncContext, shared: object, waited_s: float) -> None:
+    """Give what the setup gave, and move the deadline by the time it took: for execution.py."""
+    ctx._shared = shared  # noqa: SLF001 - the one door to it
+    ctx._waited_s = waited_s  # noqa: SLF001
 
 
 def record_of(ctx: Context | AsyncContext) -> Record:

@@ -11,13 +11,13 @@ import contextlib
 import functools
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from jobd.sdk.context import AsyncContext, Context, record_of
+from jobd.sdk.context import AsyncContext, Context, record_of, share
 from jobd.sdk.endings import DEFAULT_CODE, Cancelled, Discard, Partial, Retry, Snooze
 from jobd.sdk.handlers import options_of
 from jobd.sdk.outcome import Ended, Error
@@ -45,13 +45,24 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 def run_sync(
-    fn: Callable[..., Any], ctx: Context, args_json: bytes, *, result_limits: ResultLimits
+    fn: Callable[..., Any],
+    ctx: Context,
+    args_json: bytes,
+    *,
+    result_limits: ResultLimits,
+    setup: Callable[[], Any] | None = None,
 ) -> Ended:
-    """Call a `def` handler and return how it ended. Never raises."""
+    """Call a `def` handler and return how it ended. Never raises.
+
+    What `setup` returns becomes `ctx.shared`; its time is not the attempt's.
+    """
     began_s = time.monotonic()
     record = record_of(ctx)
     try:
-        answer = _answered(fn(ctx, _decoded(fn, args_json)), result_limits)
+        args = _decoded(fn, args_json)
+        if setup is not None:
+            began_s = _share(ctx, setup(), began_s)
+        answer = _answered(fn(ctx, args), result_limits)
     except BaseException as exc:  # noqa: BLE001 - SystemExit and MemoryError end a job too
         ended = _raised(exc, record)
     else:
@@ -60,9 +71,16 @@ def run_sync(
 
 
 async def run_async(
-    fn: Callable[..., Any], ctx: AsyncContext, args_json: bytes, *, result_limits: ResultLimits
+    fn: Callable[..., Any],
+    ctx: AsyncContext,
+    args_json: bytes,
+    *,
+    result_limits: ResultLimits,
+    setup: Callable[[], Awaitable[Any]] | None = None,
 ) -> Ended:
     """Await an `async def` handler and return how it ended. Never raises.
+
+    What `setup` returns becomes `ctx.shared`; its time is not the attempt's.
 
     To cancel, let the link's `cancelled()` say so and cancel the task that awaits this. Files
     are hashed and fsynced in a thread, so that the loop's other jobs go on; a cancel that
@@ -80,7 +98,10 @@ async def run_async(
     began_s = time.monotonic()
     record = record_of(ctx)
     try:
-        answer = _answered(await fn(ctx, _decoded(fn, args_json)), result_limits)
+        args = _decoded(fn, args_json)
+        if setup is not None:
+            began_s = _share(ctx, await setup(), began_s)
+        answer = _answered(await fn(ctx, args), result_limits)
     except BaseException as exc:  # noqa: BLE001 - SystemExit and MemoryError end a job too
         error = exc
         if isinstance(exc, asyncio.CancelledError):
@@ -94,6 +115,13 @@ async def run_async(
         end = functools.partial(_stored, answer, record, result_limits)
         ended = await aside(end) if _needs_disk(answer, record, result_limits) else end()
     return _timed(ended, record, began_s)
+
+
+def _share(ctx: Context | AsyncContext, shared: object, asked_s: float) -> float:
+    """Give what the setup gave; return when the attempt began."""
+    now_s = time.monotonic()
+    share(ctx, shared, now_s - asked_s)
+    return now_s
 
 
 def _decoded(fn: Callable[..., Any], args_json: bytes) -> Any:

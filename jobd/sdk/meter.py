@@ -39,12 +39,23 @@ Place = tuple[str | None, int | None, int | None]
 class Meter:
     """The progress of one attempt."""
 
-    __slots__ = ("_due_at", "_interval_s", "_show", "done", "message", "pct", "place", "total")
+    __slots__ = (
+        "_due_at",
+        "_heard_until",
+        "_interval_s",
+        "_show",
+        "done",
+        "message",
+        "pct",
+        "place",
+        "total",
+    )
 
     def __init__(self, show: Show, interval_s: float) -> None:
         self._show = show
         self._interval_s = interval_s
         self._due_at = -math.inf
+        self._heard_until = -math.inf
         self.pct: float | None = None
         self.done: int | None = None
         self.total: int | None = None
@@ -72,6 +83,14 @@ class Meter:
         self.place = place
         self._send()
 
+    def silent(self) -> bool:
+        """Whether nothing was sent for an interval; if so, the caller now sends a heartbeat."""
+        now_s = time.monotonic()
+        if now_s < self._heard_until:
+            return False
+        self._heard_until = now_s + self._interval_s
+        return True
+
     def _advance(self, pct: float | None) -> bool:
         """Move the percentage on; True when it has just come to the end."""
         if pct is None or math.isnan(pct):
@@ -81,7 +100,7 @@ class Meter:
         return self.pct == _WHOLE_PCT and before != _WHOLE_PCT
 
     def _send(self) -> None:
-        self._due_at = time.monotonic() + self._interval_s
+        self._due_at = self._heard_until = time.monotonic() + self._interval_s
         step, index, count = self.place
         self._show(
             pct=self.pct,

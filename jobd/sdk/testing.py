@@ -9,13 +9,14 @@ Invariant: args and results pass through JSON and the same code as in a worker
 handler that ends the process ends the test.
 """
 
+import functools
 import logging
 import shutil
 import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ import msgspec
 from jobd.sdk.context import AsyncContext, Context, JobInfo
 from jobd.sdk.execution import ResultLimits, run_async, run_sync
 from jobd.sdk.files import named_files
-from jobd.sdk.handlers import is_async
+from jobd.sdk.handlers import is_async, options_of
 from jobd.sdk.outcome import Ended, Error
+from jobd.sdk.setups import Setups
 
 _TIMEOUT_S = 3600.0
 _LIMITS = ResultLimits(inline_result_bytes=65536, result_bytes=67108864)
@@ -79,11 +81,17 @@ class _Seen:
     def progress(self, **known: Any) -> None:
         self.shown.append(Shown(**known))
 
+    def heartbeat(self) -> None:
+        """Nobody waits for it."""
+
     def cancelled(self) -> bool:
         return False
 
 
 class _Link(_Seen):
+    def held(self) -> nullcontext[None]:
+        return nullcontext()
+
     def checkpoint(self, data: bytes) -> None:
         self.stored.append(data)
 
@@ -102,12 +110,15 @@ def run_handler(
     metadata: Mapping[str, str] | None = None,
     allow_paths: Sequence[str] = ("/",),
     files: Mapping[str, Path] | None = None,
+    config: object = None,
 ) -> Outcome:
     """Run a handler, `def` or `async def`, once, and return how it ended; never raises for it.
 
     `args` is the Struct or a dict. `restored` is what an earlier attempt checkpointed. `files`
     are the uploads by id; as in a worker, the handler gets those that the args name. It gets
-    real folders for its files. Not callable from a running event loop.
+    real folders for its files. `config` is the table `[plugins.<distribution>]`, a dict or
+    the Struct; msgspec.ValidationError if it does not fit what the handler declared. A
+    `setup` is run before and cleaned up after. Not callable from a running event loop.
     """
     folder = Path(tempfile.mkdtemp(prefix="run_handler."))
     args_json = msgspec.json.encode(args)
@@ -126,6 +137,7 @@ def run_handler(
         allow_paths=tuple(allow_paths),
         artifact_bytes=_ARTIFACT_BYTES,
         files={file_id: path for file_id, path in (files or {}).items() if file_id in named},
+        config=_config(fn, {} if config is None else config),
     )
     with _captured_logs() as logs:
         link, ended = _run(fn, job, args_json)
@@ -135,16 +147,36 @@ def run_handler(
     return outcome
 
 
-def _run(fn: Callable[..., Any], job: JobInfo, args_json: bytes) -> tuple[_Seen, Ended]:
-    if not is_async(fn):
-        link = _Link()
-        ctx = Context(job, link, progress_interval_s=0)
-        return link, run_sync(fn, ctx, args_json, result_limits=_LIMITS)
-    import asyncio  # noqa: PLC0415 - only for async handlers
+def _config(fn: Callable[..., Any], table: object) -> Any:
+    plain = msgspec.msgpack.decode(msgspec.msgpack.encode(table))  # as it comes to a worker
+    wanted = options_of(fn).config
+    return plain if wanted is None else msgspec.convert(plain, wanted)
 
-    async_link = _AsyncLink()
-    async_ctx = AsyncContext(job, async_link, progress_interval_s=0)
-    return async_link, asyncio.run(run_async(fn, async_ctx, args_json, result_limits=_LIMITS))
+
+def _run(fn: Callable[..., Any], job: JobInfo, args_json: bytes) -> tuple[_Seen, Ended]:
+    if is_async(fn):
+        import asyncio  # noqa: PLC0415 - only for async handlers
+
+        return asyncio.run(_run_async(fn, job, args_json))
+    link = _Link()
+    ctx = Context(job, link, progress_interval_s=0)
+    setup = options_of(fn).setup
+    with closing(Setups()) as setups:
+        ready = setup and functools.partial(setups.get, setup, job.config)
+        return link, run_sync(fn, ctx, args_json, result_limits=_LIMITS, setup=ready)
+
+
+async def _run_async(fn: Callable[..., Any], job: JobInfo, args_json: bytes) -> tuple[_Seen, Ended]:
+    from jobd.sdk.async_setups import AsyncSetups  # noqa: PLC0415 - it imports asyncio
+
+    link = _AsyncLink()
+    ctx = AsyncContext(job, link, progress_interval_s=0)
+    setup = options_of(fn).setup
+    setups = AsyncSetups()
+    ready = setup and functools.partial(setups.get, setup, job.config)
+    ended = await run_async(fn, ctx, args_json, result_limits=_LIMITS, setup=ready)
+    await setups.close()
+    return link, ended
 
 
 def _outcome(ended: Ended, link: _Seen, logs: list[str]) -> Outcome:

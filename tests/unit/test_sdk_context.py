@@ -73,6 +73,26 @@ def test_frequent_progress_is_left_out_but_for_the_first_and_the_end() -> None:
     assert shown == [1, 100]
 
 
+def test_a_heartbeat_is_sent_unless_something_was_just_now() -> None:
+    meter = Meter(lambda **_: None, interval_s=3600)
+    eager = Meter(lambda **_: None, interval_s=0)
+
+    assert [meter.silent(), meter.silent()] == [True, False]
+    assert [eager.silent(), eager.silent()] == [True, True]
+
+
+def test_progress_and_steps_are_heartbeats_and_these_hold_up_no_progress() -> None:
+    shown: list[float | None] = []
+    meter = Meter(lambda **known: shown.append(known["pct"]), interval_s=3600)
+
+    heard_before = meter.silent()
+    meter.report(1, None, None, None)
+
+    assert heard_before
+    assert shown == [1]
+    assert not meter.silent()
+
+
 def test_steps_show_at_once_and_nest() -> None:
     def body(ctx: Context) -> None:
         with ctx.step("load", 1, 2):

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,14 @@ class Link:
     def progress(self, **known: Any) -> None:
         """Nobody looks."""
 
+    def heartbeat(self) -> None:
+        """Nobody waits for it."""
+
     def cancelled(self) -> bool:
         return self.stop
+
+    def held(self) -> nullcontext[None]:
+        return nullcontext()
 
     def checkpoint(self, data: bytes) -> None:
         raise Cancelled  # the lease is lost
@@ -34,6 +41,7 @@ class Link:
 
 class AsyncLink:
     progress = Link.progress
+    heartbeat = Link.heartbeat
 
     def __init__(self, *, stop: bool = False) -> None:
         self.stop = stop

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from jobd.sdk import AsyncContext, Backoff, Context, handler
-from jobd.sdk.handlers import Options, is_async, options_of
+from jobd.sdk.handlers import is_async, options_of
+from jobd.sdk.options import Options
 
 
 class Args(msgspec.Struct):
@@ -48,6 +49,13 @@ def test_options_are_kept_and_the_function_is_given_back() -> None:
         ({"max_attempts": 0}, ValueError),
         ({"max_attempts": 101}, ValueError),
         ({"backoff": 3}, TypeError),
+        ({"heartbeat_timeout_s": 0.9}, ValueError),
+        ({"heartbeat_timeout_s": math.inf}, ValueError),
+        ({"memory_mb": 63}, ValueError),
+        ({"memory_mb": 100.0}, TypeError),
+        ({"memory_mb": True}, TypeError),
+        ({"config": dict}, TypeError),
+        ({"setup_timeout_s": 0}, ValueError),
     ],
 )
 def test_a_wrong_option_is_refused_at_once(options: dict[str, Any], error: type) -> None:
@@ -91,3 +99,52 @@ def test_an_option_that_is_not_given_is_left_to_the_daemons_settings() -> None:
     options = options_of(f)
 
     assert (options.timeout_s, options.max_attempts, options.backoff) == (None, None, None)
+
+
+def test_a_limit_of_memory_is_refused_where_memory_is_shared() -> None:
+    async def f(ctx: AsyncContext, args: dict[str, Any]) -> None: ...
+
+    with pytest.raises(ValueError, match="shares its worker"):
+        handler(memory_mb=100)(f)
+
+
+def test_all_that_can_be_declared_is_kept() -> None:
+    def setup(config: Args) -> int:
+        return config.n
+
+    def f(ctx: Context, args: dict[str, Any]) -> None: ...
+
+    marked = handler(
+        heartbeat_timeout_s=30, memory_mb=500, config=Args, setup=setup, setup_timeout_s=5
+    )(f)
+
+    assert options_of(marked) == Options(
+        heartbeat_timeout_s=30, memory_mb=500, config=Args, setup=setup, setup_timeout_s=5
+    )
+
+
+async def _async_setup(config: Any) -> None: ...
+
+
+async def _async_generator_setup(config: Any) -> Any:
+    yield 1
+
+
+def _setup_of_nothing() -> None: ...
+
+
+@pytest.mark.parametrize(
+    "setup", [_async_setup, _async_generator_setup, _setup_of_nothing, Args, 3]
+)
+def test_what_cannot_be_the_setup_of_a_def_is_refused(setup: Any) -> None:
+    def f(ctx: Context, args: dict[str, Any]) -> None: ...
+
+    with pytest.raises(TypeError, match="setup"):
+        handler(setup=setup)(f)
+
+
+@pytest.mark.parametrize("setup", [_async_setup, _async_generator_setup, lambda config: 1])
+def test_an_async_def_takes_every_kind_of_setup(setup: Any) -> None:
+    async def f(ctx: AsyncContext, args: dict[str, Any]) -> None: ...
+
+    assert options_of(handler(setup=setup)(f)).setup is setup

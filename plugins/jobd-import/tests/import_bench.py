@@ -3,6 +3,7 @@
 import csv
 import sqlite3
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,12 @@ class DyingLink:
     def __init__(self, at: int, where: str | Callable[[], object]) -> None:
         self.left = at
         self.where = where
+
+    def heartbeat(self) -> None:
+        """Nobody waits for it."""
+
+    def held(self) -> nullcontext[None]:
+        return nullcontext()
 
     def cancelled(self) -> bool:
         return self.where == "cancel" and self.left == 0

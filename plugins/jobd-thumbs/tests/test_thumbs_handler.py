@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,12 @@ class CancelledAfter:
 
     def progress(self, *, done: int | None, **_: object) -> None:
         self.done = done
+
+    def heartbeat(self) -> None:
+        """Nobody waits for it."""
+
+    def held(self) -> nullcontext[None]:
+        return nullcontext()
 
     def cancelled(self) -> bool:
         return (self.done or 0) >= self.left
