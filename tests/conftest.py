@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,17 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+CGROUP2 = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")]
+"""Where control groups of the second kind can be mounted, alone or beside those of the first."""
+
+
 def missing(need: str) -> bool:
-    """Whether the machine lacks a program, or (for `root`) the privilege."""
-    return os.geteuid() != 0 if need == "root" else shutil.which(need) is None
+    """Whether the machine lacks a program, or (for `root` and `cgroup2`) the privilege."""
+    if need == "root":
+        return os.geteuid() != 0
+    if need == "cgroup2":
+        return not any(os.access(root / "cgroup.procs", os.W_OK) for root in CGROUP2)
+    return shutil.which(need) is None
 
 
 @pytest.hookimpl

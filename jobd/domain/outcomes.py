@@ -1,8 +1,8 @@
 """How an attempt can end, and decide(): all retry policy, in one pure function.
 
 Who is charged: a handler that raised, ran out of time or killed its worker. Never
-charged: drain, call-back, snooze, and the neighbours of a job that took its io worker
-down. Not here: writing it (store/jobs.py), ending it (pool/process.py).
+charged: drain, call-back, snooze, an import that fails, and the neighbours of a job that
+took its io worker down. Not here: writing it (store/jobs.py), ending it (pool/process.py).
 """
 
 from collections.abc import Callable
@@ -16,6 +16,8 @@ from jobd.domain.statuses import Status
 
 MAX_CRASHES = 3
 MAX_INTERRUPTED = 5
+_DEATH = ("exit_code", "signal", "peak_rss_bytes")
+"""What an error tells of a worker's death; the rest of the evidence stays with the attempt."""
 
 
 class Completed(msgspec.Struct, frozen=True):
@@ -52,10 +54,14 @@ class CancelledByRequest(msgspec.Struct, frozen=True):
 
 
 class Crashed(msgspec.Struct, frozen=True):
-    """The worker died, and this attempt was what it was running."""
+    """The worker died, or had to, and this attempt was what it was running."""
 
     message: str
     evidence: dict[str, Any] = {}
+    code: str = "worker_crashed"
+    """`loop_blocked`: it kept the loop that an io worker's jobs share from going on."""
+    failed_step: str | None = None
+    """The step that it was last heard of in."""
 
 
 class Interrupted(msgspec.Struct, frozen=True):
@@ -74,6 +80,12 @@ class Bystander(msgspec.Struct, frozen=True):
     evidence: dict[str, Any] = {}
 
 
+class HandlerUnavailable(msgspec.Struct, frozen=True):
+    """The worker could not import the handler, so nothing of it ran."""
+
+    message: str
+
+
 class Refused(msgspec.Struct, frozen=True):
     """The job can never run as it is (its handler is gone): failed without a charge."""
 
@@ -89,6 +101,7 @@ Outcome = (
     | Interrupted
     | NotStarted
     | Bystander
+    | HandlerUnavailable
     | Refused
 )
 
@@ -191,10 +204,18 @@ def _charged(
 
 
 def _crash_error(outcome: Crashed) -> JobError:
-    return JobError("worker_crashed", outcome.message, retryable=False, details=outcome.evidence)
+    return JobError(
+        outcome.code,
+        outcome.message,
+        retryable=False,
+        failed_step=outcome.failed_step,
+        details={name: outcome.evidence[name] for name in _DEATH if name in outcome.evidence},
+    )
 
 
-def _uncharged(claim: Claim, outcome: Snoozed | Interrupted | NotStarted | Bystander) -> Settlement:
+def _uncharged(
+    claim: Claim, outcome: Snoozed | Interrupted | NotStarted | Bystander | HandlerUnavailable
+) -> Settlement:
     match outcome:
         case Snoozed():
             return _settlement(
@@ -216,6 +237,13 @@ def _uncharged(claim: Claim, outcome: Snoozed | Interrupted | NotStarted | Bysta
                 Status.QUEUED,
                 released_delta=1,
                 evidence={"outcome": "bystander", **outcome.evidence},
+            )
+        case HandlerUnavailable():
+            return _settlement(
+                claim,
+                Status.QUEUED,
+                attempt_delta=-1,
+                evidence={"outcome": "handler_unavailable", "message": outcome.message},
             )
 
 

@@ -7,17 +7,21 @@ Not here: the child's side (child_catalog.py); keeping what it says (the engine)
 """
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 from jobd.domain.catalog import Catalog, HandlerSpec, LoadError
 from jobd.pool import linux
 from jobd.pool.process import Exit, Process
-from jobd.pool.protocol import CatalogDone, Importing, Loaded, NotLoaded, Up
+from jobd.pool.protocol import CatalogDone, Importing, Loaded, NotLoaded, Tables, Up
 
 _MODULE = "jobd.pool.child_catalog"
 _CHILD = "catalog"
 """In the place of a worker's number in the mark."""
 
 IMPORT_LIMIT_S = 60.0
+_NO_TABLES: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
 
 class CatalogFailed(Exception):  # noqa: N818 - named for what happened
@@ -25,10 +29,15 @@ class CatalogFailed(Exception):  # noqa: N818 - named for what happened
 
 
 async def load_catalog(
-    mark: str, workers_lock_fd: int, *, import_limit_s: float = IMPORT_LIMIT_S
+    mark: str,
+    workers_lock_fd: int,
+    *,
+    import_limit_s: float = IMPORT_LIMIT_S,
+    config: Mapping[str, dict[str, Any]] = _NO_TABLES,
 ) -> Catalog:
     """Return all installed kinds, each loaded or with the reason why it is not.
 
+    A kind whose table in `config`, the tables of `[plugins]`, does not fit is not loaded.
     Takes as long as the plugins' imports, at most `import_limit_s` each. Raises
     CatalogFailed, or OSError when no child can be started. Leaves no process behind, also
     when it is cancelled.
@@ -45,8 +54,9 @@ async def load_catalog(
         )
         reading.begin(process)
         try:
+            process.send(Tables(dict(config)))
             how = await process.gone()
-        except asyncio.CancelledError:
+        except BaseException:
             process.kill()
             await process.gone()
             raise

@@ -1,8 +1,8 @@
 """The catalogue child: `python -P -m jobd.pool.child_catalog <daemon pid> <stream> <skip>`.
 
-It imports what is installed, kind by kind in sorted order behind the first <skip>, and
-says what it found. Each import is announced, so that a plugin that takes the process
-down, or never comes back, has been named.
+It is told the settings of the plugins, imports what is installed, kind by kind in sorted
+order behind the first <skip>, and says what it found. Each import is announced, so that a
+plugin that takes the process down, or never comes back, has been named.
 """
 
 import socket
@@ -12,7 +12,7 @@ from jobd.pool import plugins
 from jobd.pool.child_channel import Channel
 from jobd.pool.child_setup import settle_in
 from jobd.pool.plugins import Claimant
-from jobd.pool.protocol import CatalogDone, Importing, Loaded, NotLoaded, Up
+from jobd.pool.protocol import CatalogDone, Down, Importing, Loaded, NotLoaded, Tables, Up
 
 
 def main(arguments: list[str]) -> None:
@@ -20,10 +20,20 @@ def main(arguments: list[str]) -> None:
     daemon_pid, stream, skip = map(int, arguments)
     settle_in(daemon_pid)
     channel = Channel(socket.socket(fileno=stream))
+    configs = plugins.Configs(_tables(channel).config)
     for kind, claimants in list(plugins.installed().items())[skip:]:
         channel.send(_announced(kind, claimants))
-        channel.send(_loaded(kind, claimants))
+        channel.send(_loaded(kind, claimants, configs))
     channel.send(CatalogDone())
+
+
+def _tables(channel: Channel) -> Tables:
+    heard: list[Down] = []
+    channel.wait(heard.append, lambda: bool(heard))
+    (tables,) = heard
+    if not isinstance(tables, Tables):
+        raise TypeError(f"expected Tables, got {tables!r}")
+    return tables
 
 
 def _announced(kind: str, claimants: tuple[Claimant, ...]) -> Importing:
@@ -32,9 +42,11 @@ def _announced(kind: str, claimants: tuple[Claimant, ...]) -> Importing:
     return Importing(kind, distributions, targets)
 
 
-def _loaded(kind: str, claimants: tuple[Claimant, ...]) -> Up:
+def _loaded(kind: str, claimants: tuple[Claimant, ...], configs: plugins.Configs) -> Up:
     try:
-        return Loaded(plugins.spec(plugins.imported(plugins.sole(claimants))))
+        handler = plugins.imported(plugins.sole(claimants))
+        configs.of(handler)
+        return Loaded(plugins.spec(handler))
     except plugins.Unavailable as exc:
         at = _announced(kind, claimants)
         return NotLoaded(kind, at.distribution, at.target, str(exc))

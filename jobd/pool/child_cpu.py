@@ -5,6 +5,7 @@ handler in two ways: it asks (`ctx.cancelled`), or SIGTERM raises Cancelled in i
 only while it is the cancelled attempt's own code that runs, and never inside a frame.
 """
 
+import contextlib
 import faulthandler
 import functools
 import itertools
@@ -12,12 +13,21 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 from jobd.pool import plugins
 from jobd.pool.child_channel import Channel
-from jobd.pool.child_job import Usage, handler_for, info, limits, report, take, unavailable
+from jobd.pool.child_job import (
+    Ground,
+    Usage,
+    handler_for,
+    info,
+    limits,
+    report,
+    take,
+    unavailable,
+)
 from jobd.pool.child_output import Output
 from jobd.pool.protocol import (
     Cancel,
@@ -25,14 +35,22 @@ from jobd.pool.protocol import (
     Checkpointed,
     Down,
     Finished,
+    Heartbeat,
     Hello,
     Job,
     Progress,
     Ready,
+    SettingUp,
+    SetUp,
 )
 from jobd.sdk import Cancelled, Context
 from jobd.sdk.execution import run_sync
+from jobd.sdk.handlers import options_of
 from jobd.sdk.outcome import Ended
+from jobd.sdk.setups import Setups
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class CpuLink:
@@ -45,12 +63,18 @@ class CpuLink:
         self._answers: dict[int, bool] = {}
         self._cancelled = False
         self._interrupted = False
-        """A SIGTERM came while a frame was under way; it counts when the frame is through."""
+        """A SIGTERM came while a frame was under way, or was held; it counts afterwards."""
         self._in_handler = False
+        self._held = False
 
     def progress(self, **shown: Any) -> None:
         """Send a progress frame."""
         self._channel.send(Progress(self._token, **shown))
+        self._interrupt()
+
+    def heartbeat(self) -> None:
+        """Send a heartbeat."""
+        self._channel.send(Heartbeat(self._token))
         self._interrupt()
 
     def cancelled(self) -> bool:
@@ -69,14 +93,42 @@ class CpuLink:
             raise Cancelled
         self._interrupt()
 
-    def guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the handler, with SIGTERM let in while it runs."""
+    def setting_up(self, get: Callable[[], R]) -> Callable[[], R]:
+        """Return a setup that tells the daemon of its begin and end, with SIGTERM let in."""
+
+        def run() -> R:
+            self._channel.send(SettingUp(self._token))
+            try:
+                shared = self.guarded(get)()
+            finally:
+                self._channel.send(SetUp(self._token))
+            if self.cancelled():  # the signal may have come between setup and handler
+                raise Cancelled
+            return shared
+
+        return run
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[int]:
+        """Keep SIGTERM from raising Cancelled; give the connection, where the Cancel comes."""
+        if threading.current_thread() is not threading.main_thread():  # no signal is raised there
+            yield self._channel.fileno()
+            return
+        outer, self._held = self._held, True
+        try:
+            yield self._channel.fileno()
+        finally:
+            self._held = outer
+            self._interrupt()
+
+    def guarded(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return the plugin's function, with SIGTERM let in while it runs."""
 
         @functools.wraps(function)
-        def run(ctx: Context, args: Any) -> Any:
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
             self._in_handler = True
             try:
-                return function(ctx, args)
+                return function(*args, **kwargs)
             finally:
                 self._in_handler = False
 
@@ -85,6 +137,9 @@ class CpuLink:
     def terminate(self) -> None:
         """Raise Cancelled if the handler runs and was cancelled (called by SIGTERM)."""
         if not self._in_handler:
+            return
+        if self._held:
+            self._interrupted = True
             return
         if not self._channel.lock.acquire(blocking=False):
             self._interrupted = True
@@ -116,7 +171,10 @@ class CpuLane:
         self._channel, self._jobs, self._hello = channel, jobs, hello
         self._limits = limits(hello)
         self._usage = Usage()
+        self._ground = Ground()
         self._output = Output(hello.mark)
+        self._configs = plugins.Configs(hello.config)
+        self._setups = Setups()
         self._link: CpuLink | None = None
         self._pid = os.getpid()
 
@@ -128,6 +186,7 @@ class CpuLane:
         self._channel.send(Ready())
         while (job := take(self._jobs)) is not None:
             self._output.restore()
+            self._ground.restore()
             self._output.begin(job.number)
             finished = self._finished(job)
             if os.getpid() != self._pid:  # the handler forked, and its copy returned as well
@@ -135,23 +194,41 @@ class CpuLane:
             self._output.end(job.number)
             report(self._channel, finished)
             signal.signal(signal.SIGTERM, self._on_sigterm)  # a handler may have changed it
+        self._output.restore()
+        self._setups.close()
 
     def _finished(self, job: Job) -> Finished:
         self._usage.begin()
         try:
-            handler = handler_for(job, "cpu")
+            handler = handler_for(job, "cpu", self._channel)
+            config = self._configs.of(handler)
         except plugins.Unavailable as exc:
             return unavailable(job, exc)
         self._link = link = CpuLink(self._channel, job.token)
         try:
-            context = Context(info(job, self._hello), link)
-            run = link.guarded(handler.function)
-            ended = run_sync(run, context, job.args, result_limits=self._limits)
+            ended = run_sync(
+                link.guarded(handler.function),
+                Context(info(job, self._hello, config), link),
+                job.args,
+                result_limits=self._limits,
+                setup=self._setup(handler, link, config),
+            )
         except Cancelled:  # it came in the few steps around the handler
             ended = Ended("cancelled")
         finally:
             self._link = None
-        return Finished(job.token, ended, handler.origin, self._usage.of(ended.duration_s))
+        usage, worn = self._usage.of(ended.duration_s), self._ground.is_worn(ended.duration_s)
+        return Finished(job.token, ended, handler.origin, usage, worn)
+
+    def _setup(
+        self, handler: plugins.Handler, link: CpuLink, config: object
+    ) -> Callable[[], Any] | None:
+        """Return what gives the handler's `ctx.shared`, if it declared a setup."""
+        setup = options_of(handler.function).setup
+        if setup is None:
+            return None
+        get = functools.partial(self._setups.get, setup, config)
+        return get if self._setups.has(setup, config) else link.setting_up(get)
 
     def _on_sigterm(self, _number: int, _frame: object) -> None:
         if self._link is not None:

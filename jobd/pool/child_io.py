@@ -10,27 +10,32 @@ import functools
 import itertools
 import os
 import socket
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from jobd.pool import plugins
 from jobd.pool.child_channel import Channel
-from jobd.pool.child_job import handler_for, info, limits, report, take, unavailable
+from jobd.pool.child_job import Ground, handler_for, info, limits, report, take, unavailable
 from jobd.pool.child_output import Output
-from jobd.pool.marker import Marker
+from jobd.pool.marker import TICK_S, Marker
 from jobd.pool.protocol import (
     Cancel,
     Checkpoint,
     Checkpointed,
     Down,
     Finished,
+    Heartbeat,
     Hello,
     Job,
     Progress,
     Ready,
+    SettingUp,
+    SetUp,
 )
 from jobd.sdk import AsyncContext
+from jobd.sdk.async_setups import AsyncSetups
 from jobd.sdk.execution import run_async
+from jobd.sdk.handlers import options_of
 from jobd.sdk.outcome import Ended
 
 _NUMBER: contextvars.ContextVar[int] = contextvars.ContextVar("jobd_job_number", default=0)
@@ -88,6 +93,10 @@ class IoLink:
         """Send a progress frame."""
         self._channel.send(Progress(self._token, **shown))
 
+    def heartbeat(self) -> None:
+        """Send a heartbeat."""
+        self._channel.send(Heartbeat(self._token))
+
     def cancelled(self) -> bool:
         """Whether this attempt was asked to end."""
         return self._cancelled
@@ -104,6 +113,18 @@ class IoLink:
         if lost:
             self._cancelled = True
             raise asyncio.CancelledError
+
+    def setting_up(self, get: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+        """Return a setup that tells the daemon how long this attempt waits for it."""
+
+        async def run() -> Any:
+            self._channel.send(SettingUp(self._token))
+            try:
+                return await get()
+            finally:
+                self._channel.send(SetUp(self._token))
+
+        return run
 
     def cancel(self) -> None:
         """Take note of a Cancel."""
@@ -124,7 +145,11 @@ class IoLane:
         self._marker = marker
         self._limits = limits(hello)
         self._output = Output(hello.mark, _NUMBER.get)
+        self._configs = plugins.Configs(hello.config)
+        self._setups = AsyncSetups()
+        self._ground = Ground()
         self._running: dict[str, tuple[asyncio.Task[Finished], IoLink]] = {}
+        self._ticking = False
         self._no_more = False
         self._pid = os.getpid()
 
@@ -143,6 +168,7 @@ class IoLane:
         loop.add_reader(self._channel.fileno(), self._channel.poll, self._hear)
         self._channel.send(Ready())
         await self._over.wait()
+        await self._setups.close()
 
     def _task(
         self,
@@ -177,15 +203,41 @@ class IoLane:
         )
         self._running[job.token] = (task, link)
         task.add_done_callback(functools.partial(self._ended, job))
+        if not self._ticking:
+            self._tick()
+
+    def _tick(self) -> None:
+        """Show that the loop comes round, while jobs run."""
+        self._ticking = bool(self._running)
+        if self._ticking:
+            self._marker.tick()
+            asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     async def _attempt(self, job: Job, link: IoLink) -> Finished:
         try:
-            handler = handler_for(job, "io")
+            handler = handler_for(job, "io", self._channel)
+            config = self._configs.of(handler)
         except plugins.Unavailable as exc:
             return unavailable(job, exc)
-        context = AsyncContext(info(job, self._hello), link)
-        ended = await run_async(handler.function, context, job.args, result_limits=self._limits)
-        return Finished(job.token, ended, handler.origin)
+        ended = await run_async(
+            handler.function,
+            AsyncContext(info(job, self._hello, config), link),
+            job.args,
+            result_limits=self._limits,
+            setup=self._setup(handler, link, config),
+        )
+        worn = self._ground.is_worn(ended.duration_s)
+        return Finished(job.token, ended, handler.origin, worn=worn)
+
+    def _setup(
+        self, handler: plugins.Handler, link: IoLink, config: object
+    ) -> Callable[[], Awaitable[Any]] | None:
+        """Return what gives the handler's `ctx.shared`, if it declared a setup."""
+        setup = options_of(handler.function).setup
+        if setup is None:
+            return None
+        get = functools.partial(self._setups.get, setup, config)
+        return get if self._setups.has(setup, config) else link.setting_up(get)
 
     def _ended(self, job: Job, task: asyncio.Task[Finished]) -> None:
         if os.getpid() != self._pid:  # the handler forked, and its copy returned as well

@@ -13,7 +13,15 @@ import msgspec
 from jobd.domain.catalog import Lane
 from jobd.pool import plugins
 from jobd.pool.child_channel import Channel
-from jobd.pool.protocol import MAX_JOB_MESSAGE_BYTES, Finished, Hello, Job, JobFile
+from jobd.pool.protocol import (
+    MAX_JOB_MESSAGE_BYTES,
+    Finished,
+    Hello,
+    Job,
+    JobFile,
+    SettingUp,
+    SetUp,
+)
 from jobd.sdk.context import JobInfo
 from jobd.sdk.execution import ResultLimits
 from jobd.sdk.files import uploaded
@@ -24,8 +32,14 @@ _JOBS: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
 
 _MAX_INLINE_BYTES = 8 * 1024 * 1024
 """A reply has to fit into a frame, whatever the settings say."""
+_TRIED: set[str] = set()
+"""Kinds whose import this process has begun."""
 _PEAK_FROM_S = 0.005
 """Reading the peak costs as much as a small job; a shorter one has no time to grow."""
+_SPARE_FDS = 100
+_LEAKS_FROM_S = 0.0005
+_LOOK_EVERY = 50
+"""A shorter job opens few descriptors: so many such jobs leave some until the next look."""
 
 
 def take(jobs: socket.socket, flags: int = 0) -> Job | None:
@@ -37,9 +51,21 @@ def take(jobs: socket.socket, flags: int = 0) -> Job | None:
     return job if isinstance(job, Job) else _JOBS.decode(Path(job.path).read_bytes())
 
 
-def handler_for(job: Job, lane: Lane) -> plugins.Handler:
-    """Import the job's handler; plugins.Unavailable if it cannot run in this lane."""
-    handler = plugins.load(job.kind)
+def handler_for(job: Job, lane: Lane, channel: Channel) -> plugins.Handler:
+    """Import the job's handler; plugins.Unavailable if it cannot run in this lane.
+
+    The first import counts as setup: it takes nothing of the attempt's own time, and is no
+    stall of the loop, which it keeps.
+    """
+    first = job.kind not in _TRIED
+    if first:
+        _TRIED.add(job.kind)
+        channel.send(SettingUp(job.token))
+    try:
+        handler = plugins.load(job.kind)
+    finally:
+        if first:
+            channel.send(SetUp(job.token))
     if handler.lane != lane:
         raise plugins.Unavailable(
             f"It belongs to the {handler.lane} lane since it was last installed: restart jobd."
@@ -53,7 +79,7 @@ def unavailable(job: Job, reason: plugins.Unavailable) -> Finished:
     return Finished(job.token, Ended("failed", error=error))
 
 
-def info(job: Job, hello: Hello) -> JobInfo:
+def info(job: Job, hello: Hello, config: object) -> JobInfo:
     """Return what the job's context shows."""
     return JobInfo(
         job_id=job.job_id,
@@ -69,6 +95,7 @@ def info(job: Job, hello: Hello) -> JobInfo:
         allow_paths=hello.allow_paths,
         artifact_bytes=hello.artifact_bytes,
         files=uploaded(job.args, Path(hello.uploads_dir)),
+        config=config,
     )
 
 
@@ -104,11 +131,44 @@ class Usage:
 
     def of(self, duration_s: float) -> dict[str, Any]:
         """Return what the attempt since begin() used."""
-        usage: dict[str, Any] = {"cpu_seconds": round(_cpu_s() - self._cpu_s, 6)}
+        cpu_s = _cpu_s()
+        usage: dict[str, Any] = {"cpu_seconds": round(cpu_s - self._cpu_s, 6)}
+        usage["worker_cpu_seconds"] = cpu_s  # from there the daemon counts for one that dies
         if self._clear is not None and duration_s >= _PEAK_FROM_S:
             status = os.pread(self._status, 4096, 0)
             usage["peak_rss_bytes"] = int(status.partition(b"VmHWM:")[2].split()[0]) * 1024
         return usage
+
+
+class Ground:
+    """What every job of a cpu worker finds and may change: folder, umask, free descriptors."""
+
+    def __init__(self) -> None:
+        self._umask = os.umask(0)
+        os.umask(self._umask)
+        self._folder = os.open(".", os.O_PATH)
+        self._jobs = 0
+
+    def restore(self) -> None:
+        """Undo what an earlier job did to the folder and the umask."""
+        os.umask(self._umask)
+        with contextlib.suppress(OSError):  # a job has closed what was not its own
+            os.fchdir(self._folder)
+
+    def is_worn(self, duration_s: float) -> bool:
+        """Whether hardly a descriptor is left for the next job, after one of this duration.
+
+        Looks after small jobs only now and then: it costs a good part of such a job.
+        """
+        self._jobs += 1
+        if duration_s < _LEAKS_FROM_S and self._jobs % _LOOK_EVERY:
+            return False
+        try:
+            lowest = os.dup(self._folder)
+        except OSError:
+            return True
+        os.close(lowest)
+        return lowest + _SPARE_FDS > resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _cpu_s() -> float:

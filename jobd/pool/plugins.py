@@ -1,8 +1,9 @@
 """Handlers as installed distributions offer them: entry points of the group `jobd.handlers`.
 
 The entry's name is the kind, its value `module:function`. A kind that two distributions
-claim runs in neither. This module imports plugins, so only workers and the catalogue
-child may call it; the daemon never does.
+claim runs in neither. What the settings say for a distribution is fitted to what its
+handlers declare. This module imports plugins, so only workers and the catalogue child may
+call it; the daemon never does.
 
 Not here: what a handler declares (sdk/handlers.py), calling it (sdk/execution.py).
 """
@@ -10,13 +11,13 @@ Not here: what a handler declares (sdk/handlers.py), calling it (sdk/execution.p
 import functools
 import importlib.metadata
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from jobd.domain.backoff import BackoffPolicy
-from jobd.domain.catalog import HandlerSpec, Lane
+from jobd.domain.catalog import HandlerSpec, Lane, plain_name
 from jobd.sdk.handlers import is_async, options_of
 from jobd.sdk.text import shown
 
@@ -47,6 +48,26 @@ class Handler(msgspec.Struct, frozen=True):
     def origin(self) -> str:
         """Distribution and version, such as `jobd-import 1.0`."""
         return f"{self.claimant.distribution} {self.claimant.version}".rstrip()
+
+
+class Configs:
+    """The tables of `[plugins]` as the handlers of this process get them."""
+
+    def __init__(self, tables: Mapping[str, dict[str, Any]]) -> None:
+        self._tables = {plain_name(name): table for name, table in tables.items()}
+        self._fitted: dict[tuple[str, type[msgspec.Struct] | None], Any] = {}
+
+    def of(self, handler: Handler) -> Any:
+        """Return a handler's config, each time the same object.
+
+        Raises Unavailable, naming the key, when its table does not fit.
+        """
+        distribution, wanted = handler.claimant.distribution, options_of(handler.function).config
+        key = distribution, wanted
+        if key not in self._fitted:
+            table = self._tables.get(plain_name(distribution), {})
+            self._fitted[key] = table if wanted is None else _fit(distribution, table, wanted)
+        return self._fitted[key]
 
 
 def installed() -> dict[str, tuple[Claimant, ...]]:
@@ -109,7 +130,19 @@ def spec(handler: Handler) -> HandlerSpec:
         backoff=None if backoff is None else BackoffPolicy(backoff.base_s, backoff.cap_s),
         description=_first_line(handler.function),
         args_schema=schema,
+        heartbeat_timeout_s=options.heartbeat_timeout_s,
+        memory_mb=options.memory_mb,
+        setup_timeout_s=None if options.setup is None else options.setup_timeout_s,
     )
+
+
+def _fit(distribution: str, table: dict[str, Any], wanted: type[msgspec.Struct]) -> msgspec.Struct:
+    try:
+        return msgspec.convert(table, wanted)
+    except Exception as exc:  # types can be wrong in many ways, and a Struct may check itself
+        raise Unavailable(
+            f"The settings in [plugins.{distribution}] do not fit {wanted.__name__}: {shown(exc)}"
+        ) from exc
 
 
 def _claimant(entry: importlib.metadata.EntryPoint) -> Claimant:

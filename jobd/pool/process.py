@@ -46,6 +46,8 @@ class Exit(msgspec.Struct, frozen=True):
     exit_code: int | None
     signal: str | None
     peak_rss_bytes: int | None
+    cpu_s: float | None = None
+    """Of its whole life, with that of the children it waited for."""
 
     def __str__(self) -> str:
         if self.signal is not None:
@@ -53,10 +55,9 @@ class Exit(msgspec.Struct, frozen=True):
         return f"exited with code {self.exit_code}"
 
     def evidence(self) -> dict[str, Any]:
-        """Return what is known of it."""
-        return {
-            key: value for key, value in msgspec.structs.asdict(self).items() if value is not None
-        }
+        """Return what is known of its end."""
+        known = ("exit_code", "signal", "peak_rss_bytes")
+        return {name: value for name in known if (value := getattr(self, name)) is not None}
 
 
 class Owner(Protocol):
@@ -205,6 +206,8 @@ class Process:
         self._collected = True
         tree.collected(self.pid)
         os.close(self._pidfd)
+        cpu_s = usage.ru_utime + usage.ru_stime
+        self._how = msgspec.structs.replace(self._how, cpu_s=cpu_s)
         # A child starts with its parent's peak: below that, nothing is known of its own.
         own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if usage.ru_maxrss > own_peak:

@@ -67,6 +67,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     log_level: str
     mark: bytes
     """Begins each sign between what jobs write; see inband.py."""
+    config: dict[str, Any] = {}
+    """The tables of `[plugins]`, by distribution."""
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
@@ -83,7 +85,13 @@ class Checkpointed(msgspec.Struct, frozen=True, tag="checkpointed"):
     lost: bool = False
 
 
-Down = Hello | Cancel | Checkpointed
+class Tables(msgspec.Struct, frozen=True, tag="tables"):
+    """Daemon to catalogue child, its only frame: the tables of `[plugins]`, by distribution."""
+
+    config: dict[str, Any]
+
+
+Down = Hello | Cancel | Checkpointed | Tables
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -130,6 +138,24 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     message: str | None = None
 
 
+class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
+    """Worker to daemon: the handler says that it is alive."""
+
+    token: str
+
+
+class SettingUp(msgspec.Struct, frozen=True, tag="setting_up"):
+    """Worker to daemon: the attempt waits for its handler's setup, whose limit now counts."""
+
+    token: str
+
+
+class SetUp(msgspec.Struct, frozen=True, tag="set_up"):
+    """Worker to daemon: the setup has ended, well or not; the attempt's own time begins."""
+
+    token: str
+
+
 class Checkpoint(msgspec.Struct, frozen=True, tag="checkpoint"):
     """Worker to daemon: store this; answered by a Checkpointed of the same number."""
 
@@ -147,9 +173,23 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     """Distribution and version, such as `jobd-import 1.0`."""
     usage: dict[str, Any] = {}
     """peak_rss_bytes, cpu_seconds of the attempt, as far as they are known."""
+    worn: bool = False
+    """Whether the worker has hardly a descriptor left for another job."""
 
 
-Up = Ready | Importing | Loaded | NotLoaded | CatalogDone | Progress | Checkpoint | Finished
+Up = (
+    Ready
+    | Importing
+    | Loaded
+    | NotLoaded
+    | CatalogDone
+    | Progress
+    | Heartbeat
+    | SettingUp
+    | SetUp
+    | Checkpoint
+    | Finished
+)
 
 
 def encode(frame: Up | Down) -> bytes:

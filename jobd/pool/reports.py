@@ -11,21 +11,35 @@ from jobd.domain.outcomes import (
     CancelledByRequest,
     Completed,
     Failed,
+    HandlerUnavailable,
     Interrupted,
     Outcome,
     Snoozed,
 )
 from jobd.pool.protocol import Finished
+from jobd.pool.settings import AttemptLimits
 from jobd.sdk.outcome import Ended, Error, Left
 
-Reason = Literal["timeout", "cancel", "drain", "lost"]
+Reason = Literal["timeout", "cancel", "drain", "lost", "memory", "heartbeat", "setup"]
 """Why an attempt was asked to end; lost: its checkpoint could not be stored."""
+
+UNAVAILABLE = "handler_unavailable"
+WORKER_CPU = "worker_cpu_seconds"
+"""In a report's usage: the CPU time of the worker's whole life, which is no attempt's."""
+
+_NO_LIMITS = AttemptLimits()
+_MIB = 1024 * 1024
 
 _RESULT_NAME = ".result.json"
 """The sdk's name for a JSON result that is too long for the reply; no handler can use it."""
 
 
-def reported(claim: Claim, frame: Finished, reason: Reason | None) -> Outcome:
+def reported(
+    claim: Claim,
+    frame: Finished,
+    reason: Reason | None,
+    limits: AttemptLimits = _NO_LIMITS,
+) -> Outcome:
     """Return what a report means, after the attempt was asked to end for `reason`, or not.
 
     Raises ValueError for a report that contradicts itself.
@@ -42,13 +56,15 @@ def reported(claim: Claim, frame: Finished, reason: Reason | None) -> Outcome:
                 artifacts=artifacts,
                 evidence=evidence,
             )
+        case "failed" if ended.error is not None and _was_not_imported(frame, ended.error):
+            return HandlerUnavailable(ended.error.message)
         case "failed" if ended.error is not None:
             error = _job_error(ended.error)
             return Failed(error, ended.retry_in_s, artifacts=artifacts, evidence=evidence)
         case "snoozed" if ended.snooze_in_s is not None:
             return Snoozed(ended.snooze_in_s, evidence=evidence)
         case "cancelled":
-            return asked_to_end(claim, reason, evidence, artifacts)
+            return asked_to_end(claim, reason, evidence, artifacts, limits=limits)
     raise ValueError(f"a report of status {ended.status} lacks what belongs to it")
 
 
@@ -57,26 +73,51 @@ def asked_to_end(
     reason: Reason | None,
     evidence: dict[str, Any],
     artifacts: tuple[Artifact, ...] = (),
+    *,
+    limits: AttemptLimits = _NO_LIMITS,
+    failed_step: str | None = None,
 ) -> Outcome:
     """Return what it means that an attempt ended after it was asked to for `reason`."""
     match reason:
-        case "timeout":
-            limit_s = claim.timeout_ms / 1000
-            error = JobError(
-                "timeout", f"The attempt did not end within its {limit_s:g} s.", retryable=True
-            )
-            return Failed(error, artifacts=artifacts, evidence=evidence)
         case "cancel":
             return CancelledByRequest(artifacts=artifacts, evidence=evidence)
         case "drain" | "lost":
             return Interrupted(evidence=evidence)
+        case _:
+            code, message = _fault(claim, reason, limits)
+            error = JobError(code, message, retryable=True, failed_step=failed_step)
+            return Failed(error, artifacts=artifacts, evidence=evidence)
+
+
+def _fault(
+    claim: Claim,
+    reason: Literal["timeout", "memory", "heartbeat", "setup"] | None,
+    limits: AttemptLimits,
+) -> tuple[str, str]:
+    """Return code and message of an end that counts as the handler's failure."""
+    match reason:
+        case "timeout":
+            limit_s = claim.timeout_ms / 1000
+            return "timeout", f"The attempt did not end within its {limit_s:g} s."
+        case "memory":
+            limit_mb = (limits.memory_bytes or 0) / _MIB
+            return "memory_limit", f"The attempt used more than its {limit_mb:g} MiB of memory."
+        case "heartbeat":
+            limit_s = limits.heartbeat_timeout_s or 0.0
+            return "heartbeat_lost", f"Nothing was heard of the attempt for {limit_s:g} s."
+        case "setup":
+            limit_s = limits.setup_timeout_s
+            return "setup_timeout", f"The handler was not set up within {limit_s:g} s."
         case None:
-            error = JobError(
+            return (
                 "handler_error",
                 "The handler ended as if it had been cancelled, and nobody had asked it to.",
-                retryable=True,
             )
-            return Failed(error, artifacts=artifacts, evidence=evidence)
+
+
+def _was_not_imported(frame: Finished, error: Error) -> bool:
+    """Whether nothing of the handler ran: then its worker cannot tell where it comes from."""
+    return error.code == UNAVAILABLE and not frame.handler
 
 
 def _job_error(error: Error) -> JobError:
@@ -132,6 +173,7 @@ def _path(claim: Claim, left: Left) -> str:
 def _evidence(frame: Finished) -> dict[str, Any]:
     ended = frame.ended
     evidence: dict[str, Any] = {"duration_s": ended.duration_s, **frame.usage}
+    evidence.pop(WORKER_CPU, None)
     if frame.handler:
         evidence["handler"] = frame.handler
     if ended.steps:

@@ -1,39 +1,40 @@
-"""How many workers there are, and which of them runs a claim.
+"""Which worker runs a claim, what all of them run, and how they stop.
 
-Each place of a lane is kept filled: when its worker is gone another is started, at once,
-or after a growing wait while workers die before they are ready. A claim that finds no
-free slot was not started; there is no queue here. A claim that runs apart (apart.py) takes
-its slot like any other, and then waits for a worker of its own kind: an idle cpu worker is
-replaced by a fresh one, and for the io lane one more is started while it is needed.
+A claim that finds no free slot was not started; there is no queue here. A claim that runs
+apart (apart.py) takes its slot like any other, and then waits for a worker that suits it: an
+idle cpu worker is replaced by a fresh one, and for the io lane one more is started.
 
-Not here: one worker and the end of an attempt (worker.py), what to claim (the engine).
+Not here: how many workers there are (crew.py), one worker and the end of an attempt
+(worker.py), what to claim (the engine).
 """
 
 import asyncio
-import logging
 import os
 import shutil
-from collections.abc import Coroutine
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from jobd.domain.catalog import Lane
 from jobd.domain.jobs import Claim
 from jobd.domain.outcomes import CancelledByRequest, NotStarted, Outcome
-from jobd.pool import linux
-from jobd.pool.apart import Apart, runs_apart
+from jobd.pool import linux, memory
+from jobd.pool.apart import FRESH, Apart, Room
 from jobd.pool.attempt import Attempt
-from jobd.pool.settings import Listener, Settings
-from jobd.pool.worker import Place, State, Worker
+from jobd.pool.briefing import Place
+from jobd.pool.cgroup import Cgroups
+from jobd.pool.crew import Crew
+from jobd.pool.rounds import Rounds
+from jobd.pool.settings import AttemptLimits, Listener, Settings
+from jobd.pool.worker import State, Worker
 
-__all__ = ["Listener", "Settings", "Supervisor", "WorkerInfo"]
+__all__ = ["AttemptLimits", "Listener", "Settings", "Supervisor", "WorkerInfo"]
 
-_EARLY_DEATH_WAITS_S = (0.0, 0.0, 1.0, 5.0, 30.0)
-"""By how many workers in a row died before they were ready."""
+_MEMORY_EVERY_S = 0.25
+_LOOPS_EVERY_S = 1.0
 
-_LOG = logging.getLogger(__name__)
+_NO_LIMITS = AttemptLimits()
 
 
 class WorkerInfo(msgspec.Struct, frozen=True):
@@ -65,36 +66,43 @@ class Supervisor:
         uploads: Path,
         listener: Listener,
         workers_lock_fd: int,
+        limits_of: Callable[[str], AttemptLimits] = lambda _kind: _NO_LIMITS,
     ) -> None:
-        self._settings = settings
+        """Start nothing yet; `limits_of` is asked for every claim, by its kind."""
+        self._limits_of = limits_of
         self._place = Place(scratch, artifacts, uploads, workers_lock_fd)
         self._listener = listener
-        self._workers: dict[int, Worker] = {}
+        self._apart = Apart(changed=self._announce)
+        self._crew = Crew(
+            settings,
+            self._place,
+            listener=listener,
+            freed=self._announce,
+            needed=self._apart.needs,
+            lost=self._lost,
+        )
         self._running: dict[str, tuple[Worker, Attempt]] = {}
-        self._started = 0
-        self._apart = Apart()
-        self._keepers: list[asyncio.Task[None]] = []
-        self._extra: asyncio.Task[None] | None = None
-        """Keeps an io worker for claims that run alone, as long as there are any."""
+        self._memory_rounds = Rounds(_MEMORY_EVERY_S, self._look_at_memory)
+        self._loop_rounds = Rounds(_LOOPS_EVERY_S, self._look_at_loops)
         self._sweeps: set[asyncio.Task[None]] = set()
         self._draining = False
-        self._closing = asyncio.Event()
         self._announced = False
 
     async def start(self) -> None:
         """Begin to start the workers; `slots_free` tells when they are ready."""
         linux.become_subreaper()
-        lanes: list[Lane] = ["cpu"] * self._settings.cpu_workers
-        lanes += ["io"] * self._settings.io_workers
-        for lane in lanes:
-            self._keepers.append(_watched(self._keep(lane)))
+        self._place.cgroups = Cgroups.delegated()
+        self._crew.start()
 
     def free(self) -> dict[Lane, int]:
         """Return how many claims of each lane could be handed over now."""
         slots: dict[Lane, int] = {"cpu": 0, "io": 0}
         if not self._draining:
-            for worker in self._workers.values():
-                slots[worker.lane] += 0 if worker.alone else worker.free
+            for worker in self._crew.workers.values():
+                if worker.state == "retiring":  # another has its place, and not all of its slots
+                    slots[worker.lane] -= len(worker.attempts)
+                elif worker.room is None:
+                    slots[worker.lane] += worker.free
             slots["io"] = max(0, slots["io"] - self._apart.count("io"))
         return slots
 
@@ -107,12 +115,13 @@ class Supervisor:
         if self.free()[claim.lane] == 0:
             return NotStarted()
         begun: Attempt | Outcome | None
-        if runs_apart(claim):
-            begun = self._begin_apart(claim)
-            if begun is None:
-                begun = await asyncio.shield(self._wait_apart(claim))
-        else:
+        room = self._apart.room_of(claim)
+        if room is None:
             begun = self._begin(self._idlest(claim.lane), claim)
+        else:
+            begun = self._begin_apart(room, claim)
+            if begun is None:
+                begun = await asyncio.shield(self._wait_apart(room, claim))
         if isinstance(begun, Attempt):
             return await asyncio.shield(begun.outcome)
         return begun or NotStarted()
@@ -126,6 +135,10 @@ class Supervisor:
             return False
         worker.end(attempt, "cancel")
         return True
+
+    def recall(self, token: str) -> bool:
+        """Take a claim back that still waits for a worker of its own; False if it does not wait."""
+        return self._apart.dismiss(token, NotStarted())
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more, wait for what runs, and end what still runs after `timeout_s`.
@@ -145,11 +158,9 @@ class Supervisor:
         """End every worker, with what it runs; returns when no process of ours is left."""
         self._draining = True
         self._apart.dismiss_all()
-        self._closing.set()
-        for worker in self._workers.values():
-            worker.stop()
-        keepers = [*self._keepers, self._extra] if self._extra else self._keepers
-        await asyncio.gather(*keepers, return_exceptions=True)
+        await self._crew.close()
+        self._memory_rounds.stop()
+        self._loop_rounds.stop()
         await asyncio.gather(*self._sweeps)
 
     def workers(self) -> list[WorkerInfo]:
@@ -164,76 +175,57 @@ class Supervisor:
                 tuple(attempt.claim.token for attempt in worker.attempts),
                 tuple(attempt.claim.job_id for attempt in worker.attempts),
                 worker.started_at_ms,
-                _rss_bytes(worker.pid),
+                memory.rss_bytes(worker.pid),
             )
-            for worker in self._workers.values()
+            for worker in self._crew.workers.values()
         ]
 
     def _begin(self, worker: Worker | None, claim: Claim) -> Attempt | None:
         if worker is None:
             return None
-        attempt = worker.start(claim)
+        limits = self._limits_of(claim.kind)
+        attempt = worker.start(claim, limits)
         self._running[claim.token] = (worker, attempt)
         attempt.outcome.add_done_callback(lambda _: self._over(claim))
+        if worker.lane == "io":
+            self._loop_rounds.begin()
+        elif limits.memory_bytes is not None:
+            self._memory_rounds.begin()
         return attempt
 
-    def _begin_apart(self, claim: Claim) -> Attempt | None:
+    def _begin_apart(self, room: Room, claim: Claim) -> Attempt | None:
         """Begin a claim that runs apart, if there is a worker for it."""
-        for worker in self._workers.values():
-            suits = worker.fresh if claim.lane == "cpu" else worker.alone
-            if worker.lane == claim.lane and suits and worker.free:
+        for worker in self._crew.workers.values():
+            fresh = room == FRESH and worker.lane == "cpu" and worker.fresh
+            if (fresh or worker.room == room) and worker.free:
                 return self._begin(worker, claim)
         return None
 
-    def _wait_apart(self, claim: Claim) -> asyncio.Future[Attempt | Outcome]:
+    def _wait_apart(self, room: Room, claim: Claim) -> asyncio.Future[Attempt | Outcome]:
         """Have a claim wait, and see to it that a worker for it will come."""
-        begun = self._apart.wait(claim)
-        if claim.lane == "cpu":
-            if used := self._idlest("cpu"):
-                used.stop()
-        elif self._extra is None or self._extra.done():
-            self._extra = _watched(self._keep("io", alone=True))
+        begun = self._apart.wait(room, claim)
+        if room != FRESH:
+            self._crew.open(room)
+        elif used := self._idlest("cpu"):
+            self._crew.replace(used)
         return begun
 
-    async def _keep(self, lane: Lane, *, alone: bool = False) -> None:
-        """Keep one place of a lane filled until the pool is closed; `alone`: while it is needed."""
-        died_early = 0
-        while not self._closing.is_set() and (self._apart.count("io") or not alone):
-            died_early = 0 if await self._one_life(lane, alone=alone) else died_early + 1
-            wait_s = _EARLY_DEATH_WAITS_S[min(died_early, len(_EARLY_DEATH_WAITS_S) - 1)]
-            if wait_s and not self._closing.is_set():
-                _LOG.error("Workers die before they are ready. lane=%s wait_s=%g", lane, wait_s)
-                waiting = asyncio.ensure_future(self._closing.wait())
-                await asyncio.wait([waiting], timeout=wait_s)
-                waiting.cancel()
-
-    async def _one_life(self, lane: Lane, *, alone: bool) -> bool:
-        """Start a worker and see it to its end; True if it was ever ready."""
-        self._started += 1
-        worker_id = self._started
-        try:
-            worker = Worker(
-                worker_id,
-                lane,
-                self._settings,
-                self._place,
-                listener=self._listener,
-                freed=self._announce,
-                alone=alone,
-            )
-        except OSError as exc:
-            _LOG.error("A worker cannot be started: %s. lane=%s", exc, lane)
-            return False
-        self._workers[worker_id] = worker
-        try:
-            await worker.gone()
-        finally:
-            del self._workers[worker_id]
-        return worker.was_ready
-
     def _idlest(self, lane: Lane) -> Worker | None:
-        able = (w for w in self._workers.values() if w.lane == lane and w.free and not w.alone)
+        workers = self._crew.workers.values()
+        able = (w for w in workers if w.lane == lane and w.free and w.room is None)
         return max(able, key=lambda worker: worker.free, default=None)
+
+    def _look_at_memory(self) -> bool:
+        looked = [worker.look_at_memory() for worker in self._crew.workers.values()]
+        return any(looked)
+
+    def _look_at_loops(self) -> bool:
+        looked = [worker.look_at_loop() for worker in self._crew.workers.values()]
+        return any(looked)
+
+    def _lost(self, worker: Worker) -> None:
+        if worker.lane == "io" and worker.lost_to is not None and not self._draining:
+            self._apart.keep(worker.lost_to)
 
     def _outcomes(self) -> list[asyncio.Future[Outcome]]:
         return [attempt.outcome for _, attempt in self._running.values()]
@@ -247,12 +239,20 @@ class Supervisor:
         if self._draining:
             return
         self._apart.serve(self._begin_apart)
-        for worker in self._workers.values():
-            if worker.alone and worker.free:  # nobody waited for it
-                worker.stop()
+        for worker in self._crew.workers.values():
+            if worker.state == "ready" and self._has_served(worker):
+                self._crew.replace(worker)
         if not self._announced:
             self._announced = True
             asyncio.get_running_loop().call_soon(self._tell)
+
+    def _has_served(self, worker: Worker) -> bool:
+        """Whether a worker can go now: between jobs, or as soon as it has none (io)."""
+        if worker.room is not None:
+            return worker.idle and not self._apart.needs(worker.room)
+        if not worker.due or (worker.lane == "cpu" and not worker.idle):
+            return False
+        return self._crew.can_replace(worker)
 
     def _tell(self) -> None:
         self._announced = False
@@ -267,22 +267,3 @@ class Supervisor:
             )
             self._sweeps.add(sweep)
             sweep.add_done_callback(self._sweeps.discard)
-
-
-def _watched(keeping: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    keeper = asyncio.get_running_loop().create_task(keeping)
-    keeper.add_done_callback(_log_failure)
-    return keeper
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (failure := task.exception()):
-        _LOG.critical("A place of the pool is given up.", exc_info=failure)
-
-
-def _rss_bytes(pid: int) -> int | None:
-    try:
-        pages = int(Path("/proc", str(pid), "statm").read_bytes().split()[1])
-    except OSError:
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")

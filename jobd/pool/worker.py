@@ -1,75 +1,61 @@
-"""One worker as the daemon sees it: starting → ready → (stopping | dying) → dead → gone.
+"""One worker as the daemon sees it: starting → (spare →) ready → … → dead → gone.
 
-The kill ladder, for a time limit, a cancel and a drain alike: take back what was not
-taken, read the replies that are there (one that is there wins), ask with a Cancel frame,
-SIGTERM after a fifth of the grace (cpu lane), SIGKILL at its end. A handler that ends in
-time keeps its worker. A dead worker is never used again; its attempts get their outcomes,
-and its slots are free, only when it is collected and nothing that it started is left.
-What a job leaves running behind in a worker that lives on is left alone until then.
+An attempt that has to end: take back what was not taken, read the replies that are there
+(one that is there wins), then climb the ladder. Who takes too much memory, or does not come
+out of its setup, gets SIGKILL at once. A dead worker is never used again; its attempts get
+their outcomes, and its slots are free, only when it is collected and nothing that it started
+is left; so does one whose attempt had to end and did, but for what it had started (cpu). What
+any other job leaves running behind is left alone until its worker goes.
+The neighbours in the io lane of a job that has to be killed run again uncharged.
 
-In the io lane SIGTERM would reach every job, so there the frame is the only warning; the
-neighbours of a job that has to be killed run again uncharged.
-
-Not here: the process itself (process.py), which worker gets which job (supervisor.py).
+Not here: the process itself (process.py), the rungs (ladder.py), which worker gets which job
+(supervisor.py).
 """
 
 import asyncio
 import itertools
 import logging
-import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
-
-import msgspec
 
 from jobd.domain.catalog import Lane
 from jobd.domain.jobs import Claim, JobError
-from jobd.domain.outcomes import (
-    Bystander,
-    CancelledByRequest,
-    Crashed,
-    Failed,
-    NotStarted,
-    Outcome,
-)
+from jobd.domain.outcomes import Failed, HandlerUnavailable, Outcome
+from jobd.pool import briefing, memory
+from jobd.pool.apart import ALONE, Room
 from jobd.pool.attempt import Attempt
+from jobd.pool.briefing import Place
+from jobd.pool.checkpoints import Checkpoints
 from jobd.pool.handover import Handover
+from jobd.pool.ladder import Ladder
 from jobd.pool.marker import Marker
 from jobd.pool.output import Output
 from jobd.pool.process import Exit, Process
 from jobd.pool.protocol import (
-    Cancel,
     Checkpoint,
-    Checkpointed,
     Finished,
-    Hello,
-    Job,
+    Heartbeat,
     Progress,
     Ready,
+    SettingUp,
+    SetUp,
     Up,
 )
-from jobd.pool.reports import Reason, asked_to_end, reported
-from jobd.pool.settings import Listener, Settings
+from jobd.pool.recycling import Wear
+from jobd.pool.reports import WORKER_CPU, Reason, reported
+from jobd.pool.settings import AttemptLimits, Listener, Settings
+from jobd.pool.shared_loop import SharedLoop
+from jobd.pool.timekeeper import Timekeeper
+from jobd.pool.verdict import Verdict, not_started
 
-State = Literal["starting", "ready", "stopping", "dying", "dead"]
+State = Literal["starting", "spare", "ready", "retiring", "stopping", "dying", "dead"]
+"""spare: stands by. retiring: takes no more jobs, and leaves when it runs none."""
 
 _MODULE = "jobd.pool.child"
 _START_LIMIT_S = 60.0
-_TERMINATE_AFTER = 0.2
-"""Share of the grace after which a cpu worker gets SIGTERM."""
 
 _LOG = logging.getLogger(__name__)
-
-
-class Place(msgspec.Struct, frozen=True):
-    """Where a worker lives: the folders of its jobs, and the lock whose holder it proves alive."""
-
-    scratch: Path
-    artifacts: Path
-    uploads: Path
-    lock_fd: int
 
 
 class Worker:
@@ -84,34 +70,39 @@ class Worker:
         *,
         listener: Listener,
         freed: Callable[[], None],
-        alone: bool = False,
+        room: Room | None = None,
     ) -> None:
         """Start it; OSError when that is impossible. `freed` is called when a slot became free.
 
-        `alone`: it takes one job at a time, also in the io lane.
+        `room`: the only sort of claims that it takes.
         """
         self.worker_id = worker_id
         self.lane: Lane = lane
+        self.room = room
         self.started_at_ms = time.time_ns() // 1_000_000
         self.state: State = "starting"
-        self.was_ready = False
-        self._leaving = False
+        self.was_ready = self._leaving = self.unfit = False
+        self.standing_by = False
+        """Whether it takes no jobs before it is promoted."""
         self.jobs_done = 0
-        self._settings, self._place = settings, place
-        self._listener, self._freed = listener, freed
-        self.alone = alone
-        self.fresh = True
-        """Whether it was handed no job yet."""
-        self._capacity = 1 if alone or lane == "cpu" else settings.io_concurrency
+        self._settings, self._place, self._listener, self._freed = settings, place, listener, freed
+        self.fresh = True  # until it is handed a job
+        self.lost_to: str | None = None
+        """The kind whose job took it down or had to be ended with it, if it came to that."""
+        self._capacity = 1 if lane == "cpu" or room == ALONE else settings.io_concurrency
         self._numbers = itertools.count(1)
         self._attempts: dict[str, Attempt] = {}
         self._called_back: set[str] = set()
-        self._culprits: list[Attempt] = []
-        self._sacrificed = False
-        """Whether it is killed for one job, which has a reason to end: nobody else is to blame."""
-        self._storing: set[asyncio.Task[None]] = set()
+        self._verdict: Verdict
+        self._sacrificed: Attempt | None = None
+        """For whom it is killed, with a reason of its own: nobody else is to blame."""
+        self._blocker: int | None = None
+        """The number in the marker when its loop was found standing still."""
+        self._cpu_s: float | None = None
+        """The CPU time of its life so far, as it was last heard."""
         self._handover = Handover()
         self._marker = Marker.create()
+        self._loop = SharedLoop(self._marker, settings.loop_stall_s)
         self._output = Output(worker_id, listener)
         try:
             self._process = Process(
@@ -125,11 +116,7 @@ class Worker:
         except BaseException:
             self._close()
             raise
-        self._output.listen()
-        self._process.send(self._hello())
-        self._watch = asyncio.get_running_loop().call_later(
-            _START_LIMIT_S, self._kill, "did not become ready"
-        )
+        self._equip()
 
     @property
     def pid(self) -> int:
@@ -142,23 +129,44 @@ class Worker:
         return self._capacity - len(self._attempts) if self.state == "ready" else 0
 
     @property
+    def due(self) -> bool:
+        """Whether it is to be replaced between jobs: a failed import may have left half of it."""
+        return self._wear.is_too_much or self.unfit
+
+    @property
+    def idle(self) -> bool:
+        """Whether it runs nothing."""
+        return not self._attempts
+
+    @property
     def attempts(self) -> tuple[Attempt, ...]:
         """What it was handed and has not ended."""
         return tuple(self._attempts.values())
 
-    def start(self, claim: Claim) -> Attempt:
+    def promote(self) -> None:
+        """Let it take jobs, as soon as it is ready."""
+        self.standing_by = False
+        if self.state == "spare":
+            self.state = "ready"
+            self._freed()
+
+    def start(self, claim: Claim, limits: AttemptLimits) -> Attempt:
         """Hand a claim over; its outcome comes by `Attempt.outcome`, whatever happens."""
         self.fresh = False
-        attempt = Attempt(claim, next(self._numbers))
+        if not self._attempts and self.lane == "io":
+            self._loop.is_used()
+        attempt = Attempt(claim, next(self._numbers), limits)
         self._attempts[claim.token] = attempt
         self._output.begin(attempt.number, claim)
+        if limits.memory_bytes is not None and self._group is not None:
+            self._group.limit(limits.memory_bytes)
         try:
-            self._handover.send(self._job(attempt))
+            self._handover.send(briefing.job(attempt, self._place))
         except OSError as exc:
             error = JobError("scratch_unwritable", f"No scratch file: {exc}", retryable=True)
             self._end(attempt, Failed(error))
         else:
-            attempt.after(claim.timeout_ms / 1000, self.end, attempt, "timeout")
+            self._timekeeper.begin(attempt)
         return attempt
 
     def end(self, attempt: Attempt, reason: Reason) -> None:
@@ -166,34 +174,67 @@ class Worker:
         if attempt.asked is not None or attempt.outcome.done() or not self._process.alive:
             return
         attempt.asked = reason
-        attempt.stop_timer()
+        attempt.stop_timers()
         messages = self._handover.take_back()
         taken = messages.pop(attempt.claim.token, None) is None
         self._process.read()
-        if not taken and reason == "timeout":  # a worker that takes nothing is of no use
+        if not taken and reason in ("timeout", "heartbeat"):
+            # a worker that takes nothing is of no use
             self._called_back.update(messages)
             self._kill("took no job for as long as a job may last")
         else:
             for message in messages.values():
                 self._handover.give_again(message)
         if not taken:
-            self._end(attempt, _not_started(attempt))
+            self._end(attempt, not_started(attempt))
         elif not attempt.outcome.done():
-            self._ask(attempt)
+            self._ladder.climb(attempt)
+
+    def end_at_once(self, attempt: Attempt, reason: Reason) -> None:
+        """End an attempt that must not have the time to be asked, unless it has ended."""
+        self._process.read()
+        if not attempt.outcome.done() and self._process.alive:
+            attempt.asked = attempt.asked or reason
+            attempt.stop_timers()
+            self._sacrifice(attempt)
+
+    def look_at_memory(self) -> bool:
+        """Measure what a job with a limit uses, and end it above; False if there is none."""
+        if self.lane == "io":
+            return False
+        limited = [a for a in self.attempts if a.limits.memory_bytes is not None]
+        for attempt in limited if self._process.alive else ():
+            attempt.saw(used := memory.tree_rss_bytes(self.pid))
+            if used > (attempt.limits.memory_bytes or 0):
+                self.end_at_once(attempt, "memory")
+        return bool(limited)
+
+    def look_at_loop(self) -> bool:
+        """End an io worker whose loop stands still for too long; False if it runs nothing."""
+        if self.lane != "io" or not self._attempts:
+            return False
+        if self._process.alive and self._blocker is None:
+            self._blocker = self._loop.blocker(self.attempts)
+            if self._blocker is not None:
+                self._kill(f"did not come round for {self._loop.still_s():.0f} s")
+        return True
+
+    def retire(self) -> None:
+        """Have it take no more jobs and leave when it runs none."""
+        if self.state in ("ready", "spare"):
+            self.state = "retiring"
+            if not self._attempts:
+                self._leave()
 
     def stop(self) -> None:
         """Have it leave: at once if it runs nothing, else by the ladder."""
         self._leaving = True
         if self.state == "starting":
             self._kill(None)
-        elif self.state == "ready":
-            self.state = "stopping"
+        elif self.state in ("ready", "spare", "retiring"):
             for attempt in self.attempts:
                 self.end(attempt, "drain")
-            self._handover.finish()
-            self._watch = asyncio.get_running_loop().call_later(
-                self._settings.kill_grace_s, self._kill, "did not leave"
-            )
+            self._leave()
 
     async def gone(self) -> None:
         """Return when it is collected, its tree is gone and every attempt has its outcome."""
@@ -202,25 +243,29 @@ class Worker:
         self._pass_on_fault()
         for attempt in self.attempts:
             self._end(attempt, self._fate(attempt, how))
-        await asyncio.gather(*self._storing)
+        await self._checkpoints.settled()
+        if self._group is not None:
+            self._group.close()
         self._close()
 
     def received(self, frame: Up, /) -> None:
         """Take a frame of the process (its Owner)."""
         match frame:
-            case Ready():
-                self._watch.cancel()
-                if self.state == "starting":
-                    self.state, self.was_ready = "ready", True
-                    self._freed()
-            case Progress() if attempt := self._attempts.get(frame.token):
-                self._listener.progressed(attempt.claim, attempt.merge(frame))
-            case Checkpoint() if attempt := self._attempts.get(frame.token):
-                task = asyncio.get_running_loop().create_task(self._store(attempt, frame))
-                self._storing.add(task)
-                task.add_done_callback(self._storing.discard)
             case Finished() if attempt := self._attempts.get(frame.token):
                 self._finished(attempt, frame)
+            case Progress() if attempt := self._attempts.get(frame.token):
+                self._listener.progressed(attempt.claim, attempt.merge(frame))
+            case Heartbeat() if attempt := self._attempts.get(frame.token):
+                attempt.hear()
+            case Checkpoint() if attempt := self._attempts.get(frame.token):
+                attempt.hear()
+                self._checkpoints.store(attempt, frame)
+            case SettingUp() if attempt := self._attempts.get(frame.token):
+                self._timekeeper.begin_setup(attempt)
+            case SetUp() if attempt := self._attempts.get(frame.token):
+                self._timekeeper.begin(attempt)
+            case Ready():
+                self._became_ready()
             case _:  # about an attempt that has ended here
                 _LOG.debug("A late frame. worker=%d frame=%s", self.worker_id, type(frame).__name__)
 
@@ -230,118 +275,127 @@ class Worker:
             _LOG.warning("A worker %s. worker=%d pid=%d", how, self.worker_id, self.pid)
         self.state = "dead"
         self._watch.cancel()
+        self._wear.stop()
+        if self._group is not None:
+            self._group.kill()
         for attempt in self.attempts:
-            attempt.stop_timer()
+            attempt.stop_timers()
         self._called_back.update(self._handover.take_back())
-        taken = [a for a in self.attempts if a.claim.token not in self._called_back]
-        if self._sacrificed:
-            self._culprits = []  # also if its reply came at the last moment
-        elif self.lane == "cpu" or len(taken) == 1:
-            self._culprits = taken
-        else:
-            running = self._marker.cell[0]
-            self._culprits = [attempt for attempt in taken if attempt.number == running]
+        running = self._marker.running if self._blocker is None else self._blocker
+        self._verdict = Verdict(
+            [a for a in self.attempts if a.claim.token not in self._called_back],
+            running=running if self.lane == "io" else None,
+            sacrificed=self._sacrificed,
+            stalled=self._blocker is not None,
+        )
+        if not self._leaving:
+            self.lost_to = self._verdict.lost_to
 
-    def _ask(self, attempt: Attempt) -> None:
-        self._process.send(Cancel(attempt.claim.token))
-        grace_s = self._settings.kill_grace_s
-        if self.lane == "cpu":
-            attempt.after(grace_s * _TERMINATE_AFTER, self._terminate, attempt)
-        else:
-            attempt.after(grace_s, self._sacrifice, attempt)
+    def _became_ready(self) -> None:
+        self._watch.cancel()
+        if self.state == "starting":
+            self.state, self.was_ready = "spare" if self.standing_by else "ready", True
+            self._cpu_s = memory.cpu_seconds(self.pid)
+            self._freed()
 
-    def _terminate(self, attempt: Attempt) -> None:
-        self._process.signal(signal.SIGTERM)
-        rest_s = self._settings.kill_grace_s * (1 - _TERMINATE_AFTER)
-        attempt.after(rest_s, self._sacrifice, attempt)
+    def _equip(self) -> None:
+        self._timekeeper = Timekeeper(
+            self._loop if self.lane == "io" else None,
+            read=self._process.read,
+            overran=self._overran,
+        )
+        self._ladder = Ladder(
+            self._process,
+            self.lane,
+            self._settings.kill_grace_s,
+            timekeeper=self._timekeeper,
+            kill=self._sacrifice,
+        )
+        self._wear = Wear(
+            self._settings,
+            pid=self.pid,
+            at_rest=lambda: self.lane == "io" or self.idle,
+            worn_out=self._freed,
+        )
+        self._checkpoints = Checkpoints(self._listener, self._process.send)
+        cgroups = self._place.cgroups
+        self._group = cgroups.open(self.worker_id, self.pid) if cgroups else None
+        self._output.listen()
+        self._process.send(
+            briefing.hello(self.lane, self._settings, self._place, self._output.mark)
+        )
+        self._watch = asyncio.get_running_loop().call_later(
+            _START_LIMIT_S, self._kill, "did not become ready"
+        )
+
+    def _overran(self, attempt: Attempt, reason: Reason) -> None:
+        if reason == "setup":
+            self.end_at_once(attempt, reason)
+        else:
+            self.end(attempt, reason)
 
     def _sacrifice(self, attempt: Attempt) -> None:
-        self._process.read()
-        if not attempt.outcome.done():
-            self._sacrificed = True
-            self._kill(None)
+        self._sacrificed = attempt
+        self._kill(None)
 
     def _kill(self, broken: str | None) -> None:
         if self._process.alive:
             self.state = "dying"
+            if self.lane == "cpu":
+                for attempt in self.attempts:
+                    attempt.saw(memory.peak_rss_bytes(self.pid) or 0)
             self._process.kill(broken)
+
+    def _leave(self) -> None:
+        self.state, self._leaving = "stopping", True
+        self._handover.finish()
+        self._watch = asyncio.get_running_loop().call_later(
+            self._settings.kill_grace_s, self._kill, "did not leave"
+        )
 
     def _finished(self, attempt: Attempt, frame: Finished) -> None:
         try:
-            outcome = reported(attempt.claim, frame, attempt.reason)
+            outcome = reported(attempt.claim, frame, attempt.reason, attempt.limits)
         except ValueError as exc:
             self._kill(f"sent a report that cannot be: {exc}")
             return
+        self._cpu_s = frame.usage.get(WORKER_CPU, self._cpu_s)
         self.jobs_done += 1
-        self._end(attempt, outcome)
-
-    async def _store(self, attempt: Attempt, frame: Checkpoint) -> None:
-        durable = False
-        try:
-            durable = await self._listener.checkpointed(attempt.claim, frame.data)
-        except Exception:  # noqa: BLE001 - the worker waits for an answer, whatever happened
-            _LOG.exception("A checkpoint was not stored. job_id=%s", attempt.claim.job_id)
-        finally:
-            attempt.lost = attempt.lost or not durable
-            self._process.send(Checkpointed(frame.token, frame.number, lost=not durable))
+        self.unfit = self.unfit or frame.worn or isinstance(outcome, HandlerUnavailable)
+        self._wear.job_ended(self.jobs_done)
+        if isinstance(outcome, HandlerUnavailable):
+            self._listener.unavailable(attempt.claim.kind, outcome.message)
+        if attempt.asked and self.lane == "cpu" and memory.has_children(self.pid):
+            attempt.reported = outcome  # what it has started goes before
+            self._kill(None)
+        else:
+            self._end(attempt, outcome)
 
     def _fate(self, attempt: Attempt, how: Exit) -> Outcome:
         if attempt.claim.token in self._called_back:
-            return _not_started(attempt)
-        if attempt.reason is not None:
-            return asked_to_end(attempt.claim, attempt.reason, how.evidence())
-        if attempt in self._culprits:
-            return Crashed(f"The worker {self._process.broken or how}.", how.evidence())
-        return Bystander(how.evidence())
+            return not_started(attempt)
+        if attempt.reason is None and self._group is not None and self._group.was_over():
+            attempt.asked = "memory"
+        return self._verdict.on(attempt, how, broken=self._process.broken, cpu_before_s=self._cpu_s)
 
     def _pass_on_fault(self) -> None:
         if report := self._marker.fault():
-            number = self._culprits[0].number if len(self._culprits) == 1 else 0
-            self._output.add(number, "stderr", report.splitlines())
+            culprit = self._verdict.culprit
+            self._output.add(culprit.number if culprit else 0, "stderr", report.splitlines())
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         self._output.end(attempt.number)
         del self._attempts[attempt.claim.token]
+        if attempt.limits.memory_bytes is not None and self._group is not None:
+            self._group.limit(None)
         attempt.end(outcome)
-        if self.state == "ready":
-            self._freed()
-
-    def _job(self, attempt: Attempt) -> Job:
-        claim = attempt.claim
-        return Job(
-            token=claim.token,
-            number=attempt.number,
-            job_id=claim.job_id,
-            kind=claim.kind,
-            attempt=claim.attempt,
-            max_attempts=claim.max_attempts,
-            timeout_s=claim.timeout_ms / 1000,
-            args=claim.args,
-            metadata=claim.metadata,
-            traceparent=claim.traceparent,
-            restored=claim.checkpoint,
-            scratch_dir=str(self._place.scratch / claim.token),
-            artifacts_dir=str(self._place.artifacts / claim.job_id / claim.token),
-        )
-
-    def _hello(self) -> Hello:
-        settings = self._settings
-        return Hello(
-            lane=self.lane,
-            allow_paths=settings.allow_paths,
-            inline_result_bytes=settings.inline_result_bytes,
-            result_bytes=settings.result_bytes,
-            artifact_bytes=settings.artifact_bytes,
-            uploads_dir=str(self._place.uploads),
-            log_level=settings.log_level,
-            mark=self._output.mark,
-        )
+        if self.state not in ("ready", "retiring"):
+            return
+        if self.state == "retiring" and not self._attempts:
+            self._leave()
+        self._freed()
 
     def _close(self) -> None:
         self._handover.close()
         self._marker.close()
         self._output.close()
-
-
-def _not_started(attempt: Attempt) -> Outcome:
-    return CancelledByRequest() if attempt.asked == "cancel" else NotStarted()

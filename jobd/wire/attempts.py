@@ -17,7 +17,7 @@ from jobd.wire.times import Timestamp, from_ms
 
 _BEGAN = "job.processing"
 _MARKED = "job.cancel_requested"
-_NOT_STARTED = "not_started"
+_NOT_BEGUN = ("not_started", "handler_unavailable")
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -64,7 +64,7 @@ def render_attempts(events: Iterable[Event]) -> AttemptList:
         if event.type == _BEGAN:
             began = event
         elif began is not None and event.type != _MARKED:
-            if event.data.get("evidence", {}).get("outcome") != _NOT_STARTED:
+            if event.data.get("evidence", {}).get("outcome") not in _NOT_BEGUN:
                 attempts.append(_ended(began, event))
             began = None
     if began is not None:

@@ -16,7 +16,7 @@ from jobd.domain.ids import new_token
 from jobd.domain.jobs import Claim, Progress
 from jobd.domain.outcomes import Outcome
 from jobd.pool import tree
-from jobd.pool.supervisor import Settings, Supervisor, WorkerInfo
+from jobd.pool.supervisor import AttemptLimits, Settings, Supervisor, WorkerInfo
 
 SETTINGS = Settings(
     cpu_workers=1,
@@ -29,6 +29,7 @@ SETTINGS = Settings(
     artifact_bytes=1_000_000,
     log_level="info",
     mark="",
+    spare=False,
 )
 
 _SEQ = itertools.count(1)
@@ -43,6 +44,7 @@ class Watcher:
         self.shown: list[tuple[str, Progress]] = []
         self.lines: list[tuple[str, str, str]] = []
         self.checkpoints: list[bytes] = []
+        self.missing: list[tuple[str, str]] = []
         self.durable = True
         self.storable = asyncio.Event()
         self.storable.set()
@@ -65,6 +67,10 @@ class Watcher:
         self._tell()
         await self.storable.wait()
         return self.durable
+
+    def unavailable(self, kind: str, message: str) -> None:
+        self.missing.append((kind, message))
+        self._tell()
 
     async def until(self, met: Callable[[], bool]) -> None:
         async with self._told:
@@ -98,6 +104,8 @@ class Pool:
         self.scratch, self.artifacts = folder / "scratch", folder / "artifacts"
         self.uploads = folder / "uploads"
         self.lock_fd = os.open(folder / "workers.lock", os.O_RDWR | os.O_CREAT)
+        self.limits: dict[str, AttemptLimits] = {}
+        """What a kind's attempts may use."""
         self.size: dict[Lane, int] = {
             "cpu": settings.cpu_workers,
             "io": settings.io_workers * settings.io_concurrency,
@@ -109,13 +117,18 @@ class Pool:
             uploads=self.uploads,
             listener=self.listener,
             workers_lock_fd=self.lock_fd,
+            limits_of=lambda kind: self.limits.get(kind, AttemptLimits()),
         )
 
     @property
     def worker(self) -> WorkerInfo:
-        """The only one."""
-        (worker,) = self.supervisor.workers()
+        """The only one that stays."""
+        (worker,) = (one for one in self.supervisor.workers() if one.state != "stopping")
         return worker
+
+    def workers(self, state: str) -> list[WorkerInfo]:
+        """Those in this state."""
+        return [worker for worker in self.supervisor.workers() if worker.state == state]
 
     async def ready(self) -> None:
         """Wait until every slot is free."""

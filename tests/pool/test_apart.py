@@ -100,6 +100,20 @@ async def test_who_waits_can_be_cancelled_and_drained(
     assert [await task for task in tasks] == [CancelledByRequest(), NotStarted()]
 
 
+async def test_who_waits_can_be_recalled_and_who_runs_cannot(
+    pool: "Pool", claim: MakeClaim
+) -> None:
+    await pool.run(claim("test.echo"))
+    waiting = claim("test.echo", crashes=1)
+    task = asyncio.create_task(pool.run(waiting))
+    await asyncio.wait([task], timeout=0)
+
+    assert pool.supervisor.recall(waiting.token)
+    assert await task == NotStarted()
+    assert not pool.supervisor.recall(waiting.token)
+    await pool.ready()
+
+
 async def test_nobody_waits_for_ever(
     io_pool: "Pool", claim: MakeClaim, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """What is installed, told by a child: the daemon imports no plugin, whatever they do."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 
 from jobd.domain.catalog import Catalog, HandlerSpec
 from jobd.domain.jobs import Claim
-from jobd.domain.outcomes import Failed
+from jobd.domain.outcomes import Completed, HandlerUnavailable
 from jobd.pool.catalog import CatalogFailed, load_catalog
 
 if TYPE_CHECKING:
@@ -116,8 +117,26 @@ async def test_a_kind_that_two_claim_runs_in_neither(
     assert "clash.kind" not in catalog.handlers
     assert catalog.errors["clash.kind"].message == message
     assert catalog.errors["clash.kind"].distribution == "clash-one, clash-two"
-    assert isinstance(outcome, Failed)
-    assert (outcome.error.code, outcome.error.message) == ("handler_unavailable", message)
+    assert outcome == HandlerUnavailable(message)
+
+
+async def test_an_import_takes_nothing_of_an_attempts_own_time_and_is_no_stall(
+    beside: Path, start_pool: "StartPool", claim: MakeClaim
+) -> None:
+    source = (
+        "import threading\nfrom jobd.sdk import handler\nthreading.Event().wait(2)\n"
+        "@handler\n{}def run(ctx, args):\n    pass\n"
+    )
+    install(beside, "tardy-one", "tardy.cpu", source.format(""))
+    install(beside, "tardy-two", "tardy.io", source.format("async "))
+    pool = await start_pool(io_workers=1, loop_stall_s=0.5)
+
+    outcomes = await asyncio.gather(
+        pool.run(claim("tardy.cpu", timeout_s=0.5)),
+        pool.run(claim("tardy.io", lane="io", timeout_s=0.5)),
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [Completed, Completed]
 
 
 async def test_a_schema_that_cannot_be_made_is_a_load_error(tmp_path: Path, beside: Path) -> None:

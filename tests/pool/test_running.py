@@ -179,9 +179,6 @@ async def test_a_partial_result_keeps_its_counts(pool: "Pool", claim: MakeClaim)
         ("test.retry", "rate_limited", True, 30.0),
         ("test.discard", "source_not_found", False, None),
         ("test.cancelled", "handler_error", True, None),
-        ("test.none", "handler_unavailable", True, None),
-        ("broken.raises", "handler_unavailable", True, None),
-        ("test.aecho", "handler_unavailable", True, None),
     ],
 )
 async def test_failures(

@@ -13,7 +13,9 @@ from pathlib import Path
 from jobd.domain.jobs import Claim, Progress
 from jobd.pool.supervisor import Settings, Supervisor
 
-SETTINGS = Settings(1, 0, 1, 0.5, (), 65536, 65536, 65536, "info", mark=f"{sys.argv[2]}:7")
+SETTINGS = Settings(
+    1, 0, 1, 0.5, (), 65536, 65536, 65536, "info", mark=f"{sys.argv[2]}:7", spare=False
+)
 
 CLAIM = Claim(
     seq=1,
@@ -55,6 +57,9 @@ class Host:
 
     def logged(self, claim: Claim, stream: str, at_ms: int, /, *lines: str) -> None:
         """Keep no log."""
+
+    def unavailable(self, kind: str, message: str) -> None:
+        """Look for no other."""
 
     async def checkpointed(self, claim: Claim, data: bytes) -> bool:
         """Store nothing."""
