@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,11 +44,20 @@ def process(*command: str, ready: str, environ: dict[str, str] | None = None) ->
             child.communicate(timeout=30)
 
 
+def ready(child: "subprocess.Popen[str]") -> float:
+    """Return the time at which a daemon has said that it is ready."""
+    assert child.stderr is not None
+    for line in child.stderr:
+        if "jobd is ready" in line:
+            return time.perf_counter()
+    raise AssertionError("the daemon did not start")
+
+
 @contextlib.contextmanager
-def daemon(folder: Path, **environ: str) -> Iterator[tuple[str, int]]:
-    """Run jobd on a scratch state folder; gives its socket and pid."""
+def daemon(folder: Path, *, under: Sequence[str] = (), **environ: str) -> Iterator[tuple[str, int]]:
+    """Run jobd on a scratch state folder, `under` another program; gives its socket and pid."""
     path = str(folder / "jobd.sock")
-    command = [sys.executable, "-m", "jobd", "serve", "--state-dir", str(folder / "state")]
+    command = [*under, sys.executable, "-m", "jobd", "serve", "--state-dir", str(folder / "state")]
     with process(*command, "--socket", path, ready="jobd is ready", environ=environ) as pid:
         wait_for_kinds(path)
         yield path, pid

@@ -14,7 +14,9 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
+import backlog
 import load
 import sse
 import upload
@@ -71,8 +73,30 @@ def idle_memory() -> list[Row]:
     ]
 
 
-FULL = (7, 30_000, 200, 5_000)
-"""Rounds and requests of the submits, events to subscribers, MB of the upload."""
+class Size(NamedTuple):
+    """How much of everything."""
+
+    rounds: int
+    requests: int
+    events: int
+    upload_mb: int
+    rows: int
+
+
+FULL = Size(rounds=7, requests=30_000, events=200, upload_mb=5_000, rows=backlog.MILLION)
+QUICK = Size(rounds=3, requests=5_000, events=50, upload_mb=300, rows=50_000)
+
+
+def queue(size: Size) -> list[Row]:
+    """What the queue costs: calls that wait for the disk, and a backlog."""
+    body = json.dumps({"kind": "test.aecho", "args": {"text": "x" * 32}}).encode()
+    request = load.post("/v1/jobs", body, "Prefer: respond-async")
+    return [
+        backlog.fsyncs(size.requests, CONNECTIONS, request),
+        backlog.flat(size.rounds, size.rows, size.requests // 2),
+        backlog.idle(size.rows),
+        backlog.restart(4, size.rows),
+    ]
 
 
 def main() -> int:
@@ -80,10 +104,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and requests")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
-    rounds, count, events, upload_mb = (3, 5_000, 50, 300) if options.quick else FULL
-    rows = [submit_ratio(rounds, count), *idle_memory()]
-    rows += sse.measured(1000, events)
-    rows.append(upload.growth(upload_mb))
+    size = QUICK if options.quick else FULL
+    rows = [submit_ratio(size.rounds, size.requests), *queue(size), *idle_memory()]
+    rows += sse.measured(1000, size.events)
+    rows.append(upload.growth(size.upload_mb))
     versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "msgspec"))
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, ",

@@ -17,6 +17,7 @@ from jobd.api.hub import Hub
 from jobd.api.jobs import JobRoutes
 from jobd.api.logs import LogRoutes
 from jobd.api.middleware import boundary
+from jobd.api.queues import QueueRoutes
 from jobd.api.results import ResultRoutes
 from jobd.api.services import Services
 from jobd.api.streams import Streams
@@ -29,6 +30,7 @@ __all__ = ["Services", "build"]
 
 _JOB = "/v1/jobs/{job_id}"
 _UPLOAD = "/v1/uploads/{file_id}"
+_QUEUE = "/v1/queues/{name}"
 
 _Route = tuple[str, str, Handler]
 
@@ -99,13 +101,17 @@ def _stream_routes(services: Services, streams: Streams, hub: Hub) -> list[_Rout
 
 def _other_routes(services: Services) -> list[_Route]:
     uploads, webhooks = UploadRoutes(services), WebhookRoutes(services)
-    health = HealthRoutes(services)
+    health, queues = HealthRoutes(services), QueueRoutes(services)
     return [
         ("POST", "/v1/uploads", uploads.create),
         ("GET", _UPLOAD, uploads.read),
         ("HEAD", _UPLOAD, uploads.read),
         ("DELETE", _UPLOAD, uploads.delete),
         ("POST", "/v1/webhook-endpoints/default/rotate-secret", webhooks.rotate_secret),
+        ("GET", "/v1/queues", queues.page),
+        ("PATCH", _QUEUE, queues.change),
+        ("POST", f"{_QUEUE}/pause", queues.pause),
+        ("POST", f"{_QUEUE}/resume", queues.resume),
         ("GET", "/v1/handlers", HandlerRoutes(services).page),
         ("GET", "/v1/workers", WorkerRoutes(services).page),
         ("GET", "/v1/status", health.status),

@@ -30,7 +30,8 @@ class HealthRoutes:
         """Answer what runs here and how busy it is."""
         parameters.check(request)
         services = self._services
-        counts = await services.readers.counts()
+        tally = services.tally()
+        counts = tally.statuses if tally.known else await services.readers.counts()
         document = wire.Status(
             version=__version__,
             api="v1",
@@ -42,7 +43,7 @@ class HealthRoutes:
             queued=counts.get(Status.QUEUED, 0),
             processing=counts.get(Status.PROCESSING, 0),
             worker_slots=dict(services.slots()),
-            estimated_wait_seconds=None,
+            estimated_wait_seconds=services.estimated_wait_s(),
         )
         return web.Response(body=encode(document), headers=_HEADERS)
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from jobd.api import lookup, parameters
 from jobd.api.auth import PRINCIPAL
 from jobd.api.codec import Decoder, encode, read_json
+from jobd.api.documents import Document, Documents, etag
 from jobd.api.preferences import (
     Preferences,
     idempotency_key,
@@ -26,7 +27,7 @@ from jobd.domain.errors import FieldError, Invalid, Malformed
 from jobd.domain.jobs import IdempotencyKey, Job
 from jobd.engine.commands import Accepted, Submission
 from jobd.wire.jobs import JobList
-from jobd.wire.rendering import render_detail, render_job, retry_after_s
+from jobd.wire.rendering import render_job
 from jobd.wire.submission import SubmitRequest
 from jobd.wire.times import MAX_MS, Timestamp, to_ms
 
@@ -46,6 +47,7 @@ class JobRoutes:
         self._services = services
         self._limits = services.config.limits
         self._waits = waits
+        self._documents = Documents(services)
 
     async def submit(self, request: web.Request) -> web.Response:
         """Store a job and answer 202; 200 when it was done within the time to wait."""
@@ -65,7 +67,8 @@ class JobRoutes:
                 args=asked.args,
                 queue=asked.queue,
                 priority=asked.priority,
-                run_at_ms=_run_at_ms(asked.run_at),
+                run_at_ms=_moment_ms(asked.run_at, "run_at"),
+                start_before_ms=_moment_ms(asked.start_before, "start_before"),
                 timeout_s=asked.timeout_seconds,
                 max_attempts=asked.max_attempts,
                 retention_s=asked.retention_seconds,
@@ -82,8 +85,12 @@ class JobRoutes:
             lookup.refuse_expired(job, self._services.clock.wall_ms())
         wait_s = self._wait_s(wishes, accepted)
         if wait_s and not job.done:
-            job = await self._ended(accepted, wait_s)
-        return self._submitted(job, wishes, replayed=accepted.replayed)
+            document = await self._documents.of(await self._ended(accepted, wait_s))
+        elif accepted.replayed:
+            document = await self._documents.of(job)
+        else:
+            document = self._documents.of_new(job)
+        return self._submitted(document, wishes, replayed=accepted.replayed)
 
     def _wait_s(self, wishes: Preferences, accepted: Accepted) -> float:
         if wishes.wait_s is not None:
@@ -107,15 +114,17 @@ class JobRoutes:
             await self._waits.until(job_done, watch, wait_s)
         return await readers.get(job.job_id, detail=True) or job
 
-    def _submitted(self, job: Job, wishes: Preferences, *, replayed: bool) -> web.Response:
-        now_ms = self._services.clock.wall_ms()
-        headers = {**_SUBMITTED, **_version(job, now_ms), "Location": f"{ROUTE}/{job.job_id}"}
+    def _submitted(
+        self, document: Document, wishes: Preferences, *, replayed: bool
+    ) -> web.Response:
+        job = document.job
+        headers = {**_SUBMITTED, **document.version(), "Location": f"{ROUTE}/{job.job_id}"}
         if wishes.applied is not None:
             headers["Preference-Applied"] = wishes.applied
         if replayed:
             headers["Idempotent-Replayed"] = "true"
         status = 200 if job.done else 202
-        return web.Response(body=self._document(job, now_ms), status=status, headers=headers)
+        return web.Response(body=self._documents.encode(document), status=status, headers=headers)
 
     async def page(self, request: web.Request) -> web.Response:
         """Answer a page of the caller's jobs, newest first."""
@@ -127,7 +136,10 @@ class JobRoutes:
         if token is not None:
             links.append(f'<{parameters.page_url(request, token)}>; rel="next"')
         now_ms = self._services.clock.wall_ms()
-        document = JobList([render_job(job, now_ms) for job in shown], token)
+        estimate = self._services.estimate
+        document = JobList(
+            [render_job(job, now_ms, estimate(job, now_ms, None)) for job in shown], token
+        )
         headers = {**_JSON, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
         headers["Link"] = ", ".join(links)
         return web.Response(body=encode(document), headers=headers)
@@ -139,14 +151,14 @@ class JobRoutes:
         job = await lookup.find_job(self._services, request, detail=True)
         if wishes.wait_s and not job.done:
             job = await self._changed(job, wishes.wait_s, wishes, request)
-        now_ms = self._services.clock.wall_ms()
-        headers = {**_READ, **_version(job, now_ms)}
+        document = await self._documents.of(job)
+        headers = {**_READ, **document.version()}
         if wishes.wait_s is not None:
             headers["Preference-Applied"] = f"wait={wishes.wait_s}"
         if matches(request.headers, headers["ETag"]):
             return web.Response(status=304, headers=headers)
         headers.update(_JSON)
-        return web.Response(body=self._document(job, now_ms), headers=headers)
+        return web.Response(body=self._documents.encode(document), headers=headers)
 
     async def _changed(
         self, job: Job, wait_s: float, wishes: Preferences, request: web.Request
@@ -173,20 +185,20 @@ class JobRoutes:
         parameters.check(request)
         found = await lookup.find_job(self._services, request)
         job, still_running = await self._services.commands.cancel(found.job_id)
-        now_ms = self._services.clock.wall_ms()
-        headers = {**_JSON, "Cache-Control": "no-store", **_version(job, now_ms)}
+        document = await self._documents.of(job)
+        headers = {**_JSON, "Cache-Control": "no-store", **document.version()}
         status = 202 if still_running else 200
-        return web.Response(body=self._document(job, now_ms), status=status, headers=headers)
+        return web.Response(body=self._documents.encode(document), status=status, headers=headers)
 
     async def retry(self, request: web.Request) -> web.Response:
         """Queue a new job like one that failed or was cancelled, and answer 202 with it."""
         parameters.check(request)
         found = await lookup.find_job(self._services, request)
         job = await self._services.commands.retry(found.job_id)
-        now_ms = self._services.clock.wall_ms()
-        headers = {**_JSON, "Cache-Control": "no-store", **_version(job, now_ms)}
+        document = await self._documents.of(job)
+        headers = {**_JSON, "Cache-Control": "no-store", **document.version()}
         headers["Location"] = f"{ROUTE}/{job.job_id}"
-        return web.Response(body=self._document(job, now_ms), status=202, headers=headers)
+        return web.Response(body=self._documents.encode(document), status=202, headers=headers)
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete a job that is over, and all that is kept of it."""
@@ -195,44 +207,20 @@ class JobRoutes:
         await self._services.commands.delete(job.job_id)
         return web.Response(status=204)
 
-    def _document(self, job: Job, now_ms: int) -> bytes:
-        catalog = self._services.catalog()
-        detail = render_detail(
-            job,
-            now_ms,
-            inline_result_bytes=self._limits.inline_result_bytes,
-            runnable=catalog is None or job.kind in catalog.handlers,
-        )
-        return encode(detail)
-
-
-def _etag(job: Job) -> str:
-    """Return the job's version; weak, as the document also holds what changes with time."""
-    return f'W/"{job.event_id}"'
-
-
-def _version(job: Job, now_ms: int) -> dict[str, str]:
-    """Return the headers that say which version this is and when to ask for the next."""
-    headers = {"ETag": _etag(job)}
-    poll_s = retry_after_s(job, now_ms)
-    if poll_s is not None:
-        headers["Retry-After"] = str(poll_s)
-    return headers
-
 
 def _caller_has(request: web.Request, job: Job, fresh: Job) -> bool:
     if "If-None-Match" in request.headers:
-        return matches(request.headers, _etag(fresh))
+        return matches(request.headers, etag(fresh))
     return fresh.event_id == job.event_id
 
 
-def _run_at_ms(moment: Timestamp | None) -> int | None:
+def _moment_ms(moment: Timestamp | None, field: str) -> int | None:
     if moment is None:
         return None
     ms = to_ms(moment)
     if not 0 <= ms <= MAX_MS:
-        error = FieldError("It must lie in the years 1970 to 9999, in UTC", pointer="#/run_at")
-        raise Invalid("validation_error", "run_at cannot be stored.", errors=(error,))
+        error = FieldError("It must lie in the years 1970 to 9999, in UTC", pointer=f"#/{field}")
+        raise Invalid("validation_error", f"{field} cannot be stored.", errors=(error,))
     return ms
 
 

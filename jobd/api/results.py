@@ -51,11 +51,13 @@ class ResultRoutes:
 
     def _result_of(self, job: Job) -> Result:
         if not job.done:
+            now_ms = self._services.clock.wall_ms()
+            estimate = self._services.estimate(job, now_ms, None)
             raise Conflict(
                 "result_not_ready",
                 f"The job is {job.status}.",
                 retryable=True,
-                retry_after_s=retry_after_s(job, self._services.clock.wall_ms()),
+                retry_after_s=retry_after_s(job, now_ms, estimate),
             )
         if job.status is not Status.COMPLETED:
             raise JobFailed(f"The job is {job.status} and has no result.", job.error)

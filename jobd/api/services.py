@@ -9,10 +9,13 @@ from jobd.config import Config
 from jobd.domain.catalog import Catalog
 from jobd.domain.clock import Clock
 from jobd.domain.deliveries import RotatedSecret
+from jobd.domain.estimates import Estimate, Position
+from jobd.domain.jobs import Job
 from jobd.engine.commands import Commands
 from jobd.files.layout import Layout
 from jobd.files.logs import Logs
 from jobd.store.readers import Readers
+from jobd.store.tally import Tally
 from jobd.wire.status import Check, Slots
 from jobd.wire.workers import Worker
 
@@ -43,6 +46,14 @@ class Services:
     instance_id: str
     started_at_ms: int
     sqlite_version: str
+    estimate: Callable[[Job, int, Position | None], Estimate]
+    """What may be expected of a job at a time (ms); of a queued one little without its position."""
+    estimated_wait_s: Callable[[], float | None]
+    """How long a job submitted now would wait; None if that is not known."""
+    tally: Callable[[], Tally]
+    """Jobs by what they wait for."""
+    storage_full: Callable[[], bool]
+    """Whether nothing is claimed because there is no room on disk."""
     body_timeout_s: float = 10.0
     """How long a client may take to send a body."""
     stall_timeout_s: float = 30.0

@@ -32,6 +32,7 @@ _COMMANDS = {
     "retry": "jobd.cli.jobs:retry",
     "rm": "jobd.cli.jobs:rm",
     "top": "jobd.cli.top:top",
+    "queues": "jobd.cli.queues:queues",
     "plugins": "jobd.cli.plugins:plugins",
     "webhooks": "jobd.cli.webhooks:webhooks",
     "service": "jobd.cli.service:service",

@@ -34,6 +34,7 @@ from jobd.wire.events import EventList
 from jobd.wire.handlers import HandlerList
 from jobd.wire.jobs import ArtifactList, JobDetail, JobList
 from jobd.wire.logs import LogLine
+from jobd.wire.queues import Queue, QueueList, QueuePatch
 from jobd.wire.status import Status
 from jobd.wire.submission import SubmitRequest
 from jobd.wire.webhooks import RotatedEndpoint
@@ -232,6 +233,25 @@ class Client:
     def workers(self) -> Answer[WorkerList]:
         """Return the worker processes and what they run."""
         return self._link.json("GET", "/v1/workers", WorkerList)
+
+    def queues(self) -> Answer[QueueList]:
+        """Return the queues and how much is in them."""
+        return self._link.json("GET", "/v1/queues", QueueList)
+
+    def set_queue(self, name: str, patch: QueuePatch) -> Answer[Queue]:
+        """Set or take away a queue's limit, pause or resume it; return it as it is then."""
+        headers = {"Content-Type": "application/json"}
+        body = msgspec.json.encode(patch)
+        path = f"/v1/queues/{quote(name, safe='')}"
+        return self._link.json("PATCH", path, Queue, headers=headers, body=body)
+
+    def pause_queue(self, name: str) -> Answer[Queue]:
+        """Start no more jobs of the queue: once this has returned, none does."""
+        return self._link.json("POST", f"/v1/queues/{quote(name, safe='')}/pause", Queue)
+
+    def resume_queue(self, name: str) -> Answer[Queue]:
+        """Start jobs of the queue again."""
+        return self._link.json("POST", f"/v1/queues/{quote(name, safe='')}/resume", Queue)
 
     def rotate_secret(self) -> Answer[RotatedEndpoint]:
         """Return a new secret for the caller's callbacks; the one before signs for a while too.

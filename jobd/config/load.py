@@ -142,6 +142,10 @@ def _convert(tables: dict[str, dict[str, Any]]) -> Config:
         raise ConfigError("jobs.timeout_s is greater than jobs.max_timeout_s")
     if config.retention.default_s > config.retention.max_s:
         raise ConfigError("retention.default_s is greater than retention.max_s")
+    try:
+        msgspec.msgpack.encode(config.plugins)  # as workers get it
+    except OverflowError as error:
+        raise ConfigError(f"plugins: {error}") from error
     return config
 
 

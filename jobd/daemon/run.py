@@ -13,8 +13,9 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from sqlite3 import sqlite_version
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -23,36 +24,43 @@ from jobd.api import app as api
 from jobd.api.server import bound, served
 from jobd.bus import Bus
 from jobd.clock import SystemClock
-from jobd.config import Config, allowed_paths
-from jobd.daemon import views
-from jobd.daemon.rooms import egress_policy
+from jobd.config import Config
+from jobd.daemon import catalog, views
+from jobd.daemon.rooms import attempt_limits, egress_policy, pool_settings
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.deliveries import Message, parse_target
+from jobd.domain.jobs import Claim
 from jobd.engine import recovery
 from jobd.engine.commands import Commands
 from jobd.engine.dispatcher import Dispatcher
-from jobd.engine.kinds import Kinds, decode_catalog
+from jobd.engine.estimates import Estimates
+from jobd.engine.kinds import Kinds
+from jobd.engine.retention import Retention
 from jobd.engine.scheduler import Scheduler
+from jobd.engine.sweep import Sweep
 from jobd.files.layout import Layout
 from jobd.files.logs import Logs
-from jobd.pool.catalog import CatalogFailed, load_catalog
+from jobd.files.reserve import Reserve
 from jobd.pool.supervisor import Settings, Supervisor
-from jobd.store.database import Database
+from jobd.store.database import Database, DatabaseUnusable
 from jobd.store.deliveries import Deliveries
 from jobd.store.group_commit import Around, GroupCommit
+from jobd.store.named import Named
 from jobd.store.readers import Readers
 from jobd.store.rules import rules_of
 from jobd.store.writer import Writer
 from jobd.systemd import Notifier
 from jobd.webhooks.deliverer import Deliverer
 from jobd.webhooks.sender import Sender
-from jobd.wire.status import Check
 from jobd.wire.webhooks import encode_notice
 
 log = logging.getLogger(__name__)
 
 EXIT_IO_ERROR = 74
 EXIT_CONFIG = 78
+
+SETTLE_S = 5.0
+"""How long a stop waits for outcomes that cannot be written; the next start finds their jobs."""
 
 WEBHOOKS_GRACE_S = 5.0
 """How long attempts under way may go on when the daemon stops; they are made again."""
@@ -82,6 +90,8 @@ class Daemon:
         self._started_at_ms = self._clock.wall_ms()
         self._notifier = Notifier(environ)
         self._egress = egress_policy(config.webhooks)
+        self._reserve = Reserve(layout.reserve, min_free_bytes=config.files.min_free_bytes)
+        self._estimates: Estimates
 
     async def run(self) -> int:
         """Start, serve, stop; return the exit status."""
@@ -89,43 +99,33 @@ class Daemon:
         server = self._config.server
         async with contextlib.AsyncExitStack() as stack:
             listener = stack.enter_context(bound(server.socket, int(server.socket_mode, 8)))
-            database = await Database.open(
-                self._layout.database, synchronous=self._config.store.synchronous
-            )
-            stack.push_async_callback(database.close)
+            database = await self._database(stack)
             identity = database.identity
-            readers = Readers(database)
             workers_lock = await recovery.collect_old_workers(
                 self._layout.workers_lock, identity.database_id, identity.start_number
             )
             stack.callback(os.close, workers_lock)
+            readers = Readers(database)
             deliverer = await stack.enter_async_context(self._webhooks(database, readers))
-            writer = self._writer(database, deliverer)
+            mark = f"{identity.database_id}:{identity.start_number}"
+            settings = pool_settings(self._config, self._environ, mark)
+            writer = self._writer(database, deliverer, settings)
             await writer.start()
             stack.push_async_callback(writer.close)
             recovered = await writer.recover()
             log.info("Leases of an older start are void.", extra=msgspec.structs.asdict(recovered))
-            settings = self._settings(f"{identity.database_id}:{identity.start_number}")
-            pool = Supervisor(
-                settings,
-                scratch=self._layout.scratch,
-                artifacts=self._layout.artifacts,
-                uploads=self._layout.uploads,
-                listener=self._dispatcher,
-                workers_lock_fd=workers_lock,
-            )
+            await catalog.use_stored(self._kinds, readers)
+            pool = self._pool(settings, workers_lock)
             await pool.start()
             stack.push_async_callback(pool.close)
             self._dispatcher.start(pool, writer)
-            await self._use_stored_catalog(readers)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            for work in (
-                Scheduler(writer, self._bus).run(),
-                self._load_catalog(writer, settings.mark, workers_lock),
-                self._notifier.feed_watchdog(database.alive),
+            commands = self._commands(writer, readers)
+            for work in self._background(
+                database, writer, readers, commands, settings, workers_lock
             ):
-                stack.callback(tasks.create_task(work).cancel)
-            app = self._app(database, writer, readers, pool, settings)
+                stack.callback(tasks.create_task(self._to_the_end(work)).cancel)
+            app = self._app(database, writer, commands, pool, settings)
             await stack.enter_async_context(served(app, listener))
             _spare_the_collector()
             sys.stderr.write(f"jobd is ready on {self._config.server.socket}\n")
@@ -135,6 +135,55 @@ class Daemon:
             self._notifier.stopping("Draining.")
             await self._drain(pool)
         return self._status
+
+    async def _database(self, stack: contextlib.AsyncExitStack) -> Database:
+        database = await Database.open(
+            self._layout.database,
+            synchronous=self._config.store.synchronous,
+            make_room=self._reserve.give_up,
+            broken=self._database_broke,
+        )
+        stack.push_async_callback(database.close)
+        return database
+
+    def _background(
+        self,
+        database: Database,
+        writer: Writer,
+        readers: Readers,
+        commands: Commands,
+        settings: Settings,
+        workers_lock: int,
+    ) -> Iterator[Coroutine[Any, Any, None]]:
+        """Return what runs beside the requests until the daemon stops."""
+        yield Scheduler(writer, self._bus, self._clock).run()
+        yield catalog.load(self._kinds, writer, settings, workers_lock)
+        yield self._notifier.feed_watchdog(database.alive)
+        yield self._learn(writer, readers)
+        retention = Retention(
+            self._config.retention,
+            self._clock,
+            writer=writer,
+            database=database,
+            uploads=commands.uploads,
+            layout=self._layout,
+            bus=self._bus,
+            finished=lambda: writer.tally.finished if writer.tally.known else None,
+        )
+        yield retention.run()
+        yield Sweep(Named(database), commands.uploads, self._layout, self._clock).run()
+
+    async def _learn(self, writer: Writer, readers: Readers) -> None:
+        """Find out what takes too long to be known at the start."""
+        await writer.count()
+        await self._estimates.learn_from_past(readers)
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """See a task to its end; one that fails ends the daemon, and not by an exception group."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - whatever it is, the daemon is not whole without
+            self._database_broke(error)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -147,21 +196,39 @@ class Daemon:
             self._hurry.set()
         self._stop.set()
 
-    def _writer(self, database: Database, deliverer: Deliverer) -> Writer:
-        return Writer(
-            GroupCommit(
-                database,
-                self._clock,
-                rules_of(self._config),
-                Around(
-                    publish=self._bus.publish,
-                    free_slots=self._dispatcher.free_slots,
-                    claimed=self._dispatcher.claimed,
-                    died=self._writer_died,
-                    messages=deliverer.wake,
-                    runnable=lambda: self._kinds.lanes,
-                ),
-            )
+    def _writer(self, database: Database, deliverer: Deliverer, settings: Settings) -> Writer:
+        def claimed(claims: list[Claim]) -> None:
+            self._estimates.claimed(claims)
+            self._dispatcher.claimed(claims)
+
+        around = Around(
+            publish=self._bus.publish,
+            free_slots=self._dispatcher.free_slots,
+            claimed=claimed,
+            died=self._database_broke,
+            messages=deliverer.wake,
+            runnable=lambda: self._kinds.lanes,
+        )
+        rules = rules_of(self._config)
+        writer = Writer(GroupCommit(database, self._clock, rules, around, ballast=self._reserve))
+        self._estimates = Estimates(
+            self._clock,
+            self._bus,
+            slots=views.capacity(settings),
+            free=self._dispatcher.free_slots,
+            tally=lambda: writer.tally,
+        )
+        return writer
+
+    def _pool(self, settings: Settings, workers_lock: int) -> Supervisor:
+        return Supervisor(
+            settings,
+            scratch=self._layout.scratch,
+            artifacts=self._layout.artifacts,
+            uploads=self._layout.uploads,
+            listener=self._dispatcher,
+            workers_lock_fd=workers_lock,
+            limits_of=lambda kind: attempt_limits(self._kinds, kind),
         )
 
     @contextlib.asynccontextmanager
@@ -182,7 +249,7 @@ class Daemon:
             policy=self._egress,
             schedule_s=webhooks.schedule_s,
             random=random.random,
-            died=self._writer_died,
+            died=self._database_broke,
         )
         deliverer.start()
         try:
@@ -191,58 +258,16 @@ class Daemon:
             await deliverer.stop(WEBHOOKS_GRACE_S)
             await sender.close()
 
-    def _writer_died(self, error: BaseException) -> None:
-        log.critical("The database cannot be written: jobd stops.", exc_info=error)
-        self._status = EXIT_IO_ERROR
+    def _database_broke(self, error: BaseException) -> None:
+        if self._status:
+            return  # what fails now fails because of the first
+        log.critical("The daemon cannot go on: it stops.", exc_info=error)
+        self._status = EXIT_CONFIG if isinstance(error, DatabaseUnusable) else EXIT_IO_ERROR
         self._hurry.set()
         self._stop.set()
 
-    def _settings(self, mark: str) -> Settings:
-        pool, limits = self._config.pool, self._config.limits
-        return Settings(
-            cpu_workers=pool.cpu_workers or len(os.sched_getaffinity(0)),
-            io_workers=pool.io_workers,
-            io_concurrency=pool.io_concurrency,
-            kill_grace_s=pool.kill_grace_s,
-            allow_paths=allowed_paths(self._config, self._environ),
-            inline_result_bytes=limits.inline_result_bytes,
-            result_bytes=limits.result_bytes,
-            artifact_bytes=limits.artifact_bytes,
-            log_level=self._config.log.level,
-            mark=mark,
-        )
-
-    async def _use_stored_catalog(self, readers: Readers) -> None:
-        """Know the kinds of the last start at once: ready waits for no plugin's import."""
-        stored = await readers.catalog()
-        catalog = decode_catalog(stored) if stored else None
-        if catalog is not None:
-            self._kinds.install(catalog)
-
-    async def _load_catalog(self, writer: Writer, mark: str, workers_lock: int) -> None:
-        try:
-            catalog = await load_catalog(mark, workers_lock)
-        except (CatalogFailed, OSError) as failure:
-            log.critical(
-                "The handlers could not be looked up: those of the last start stay known.",
-                extra={"reason": str(failure)},
-            )
-            return
-        self._kinds.install(catalog)
-        await writer.save_catalog(msgspec.json.encode(catalog))
-        for error in catalog.errors.values():
-            about = {"kind": error.kind, "distribution": error.distribution}
-            log.warning("A handler did not load.", extra=about | {"reason": error.message})
-
-    def _app(
-        self,
-        database: Database,
-        writer: Writer,
-        readers: Readers,
-        pool: Supervisor,
-        settings: Settings,
-    ) -> web.Application:
-        commands = Commands(
+    def _commands(self, writer: Writer, readers: Readers) -> Commands:
+        return Commands(
             self._config,
             self._clock,
             kinds=self._kinds,
@@ -252,6 +277,16 @@ class Daemon:
             layout=self._layout,
             check_callback=lambda url: parse_target(url, self._egress),
         )
+
+    def _app(
+        self,
+        database: Database,
+        writer: Writer,
+        commands: Commands,
+        pool: Supervisor,
+        settings: Settings,
+    ) -> web.Application:
+        readers = Readers(database)
         services = api.Services(
             config=self._config,
             clock=self._clock,
@@ -265,23 +300,16 @@ class Daemon:
             rotate_secret=Deliveries(database, self._clock).rotate,
             draining=self._stop,
             slots=lambda: views.slots(settings, pool),
-            ready=lambda: self._checks(readers, pool),
+            ready=lambda: views.checks(readers, writer, pool, draining=self._stop.is_set()),
+            estimate=self._estimates.of_job,
+            estimated_wait_s=self._estimates.wait_s,
+            tally=lambda: writer.tally,
+            storage_full=lambda: writer.storage_full,
             instance_id=settings.mark,
             started_at_ms=self._started_at_ms,
             sqlite_version=sqlite_version,
         )
         return api.build(services)
-
-    async def _checks(self, readers: Readers, pool: Supervisor) -> dict[str, Check]:
-        began_s = self._clock.monotonic_s()
-        await readers.catalog()
-        latency_ms = round((self._clock.monotonic_s() - began_s) * 1000, 3)
-        alive = any(worker.state != "starting" for worker in pool.workers())
-        return {
-            "database": Check("ok", latency_ms=latency_ms),
-            "workers": Check("ok" if alive else "unavailable"),
-            "draining": Check("unavailable" if self._stop.is_set() else "ok"),
-        }
 
     async def _drain(self, pool: Supervisor) -> None:
         """Let running jobs end, then end them; submissions are taken till the very end."""
@@ -295,7 +323,7 @@ class Daemon:
         if not draining.done():
             await pool.drain(0.0)
         await draining
-        await self._dispatcher.settled()
+        await self._dispatcher.settled(SETTLE_S)
 
 
 def _spare_the_collector() -> None:

@@ -22,6 +22,7 @@ CANCEL_REQUESTED = "job.cancel_requested"
 _STATUSES = {status_event(status): status for status in Status}
 _FIRST = {status_event(status) for status in INITIAL}
 _ENDED = TERMINAL | {Status.RETRYING}
+_OF_BIRTH = {"run_at_ms", "start_before_ms"}
 _COUNTERS = ("failures", "crashes", "interrupted", "released", "snoozes")
 _CARRIED = (*_COUNTERS, "run_at_ms", "expires_at_ms")
 
@@ -31,7 +32,7 @@ Moment = tuple[Event, Job]
 
 def is_birth(job: Job, event: Event) -> bool:
     """Whether `event` is the job's first one, as far as `born` needs to know."""
-    if event.type not in _FIRST or event.attempt or event.data.keys() - {"run_at_ms"}:
+    if event.type not in _FIRST or event.attempt or event.data.keys() - _OF_BIRTH:
         return False
     return "run_at_ms" in event.data or not _was_retried(job)
 

@@ -17,15 +17,17 @@ from jobd.domain.clock import Clock
 from jobd.domain.errors import Conflict, FieldError, Invalid, NotFound, TooLarge, pointer
 from jobd.domain.events import CALLBACK_TYPES, TERMINAL_TYPES
 from jobd.domain.ids import IdSource
-from jobd.domain.jobs import IdempotencyKey, Inputs, Job, NewJob, Upload
+from jobd.domain.jobs import IdempotencyKey, Inputs, Job, JobFilter, NewJob, Upload
 from jobd.domain.statuses import Status
 from jobd.engine.inputs import named_files
 from jobd.engine.kinds import Kinds
+from jobd.engine.queues import Queues
 from jobd.engine.uploads import Uploads
 from jobd.files.layout import Layout
 from jobd.files.remove import remove_job
 from jobd.files.uploads import Received
 from jobd.store.readers import Readers
+from jobd.store.rules import rules_of
 from jobd.store.writer import Writer
 
 
@@ -38,6 +40,7 @@ class Submission(msgspec.Struct, frozen=True):
     queue: str | None = None
     priority: int = 5
     run_at_ms: int | None = None
+    start_before_ms: int | None = None
     timeout_s: float | None = None
     max_attempts: int | None = None
     retention_s: int | None = None
@@ -66,6 +69,9 @@ class Running(Protocol):
     def cancel(self, token: str) -> None:
         """Begin to end the attempt that holds this lease."""
 
+    def paused(self, queue: str) -> None:
+        """Give back what is claimed of the queue and has no worker yet."""
+
 
 class Commands:
     """The verbs of the API."""
@@ -92,6 +98,13 @@ class Commands:
         self._layout = layout
         self._check_callback = check_callback
         self._uploads = Uploads(writer, layout, clock)
+        self.queues = Queues(
+            writer,
+            readers,
+            running,
+            limits=rules_of(config).concurrency,
+            defaults=lambda: kinds.queues,
+        )
         self._new_id: Callable[[str, int], str] = IdSource().next
 
     async def submit(self, submission: Submission, *, look_for_slot: bool = True) -> Accepted:
@@ -106,7 +119,8 @@ class Commands:
             await self._kinds.loaded()
         spec = self._kinds.spec(submission.kind)
         new = self._resolve(submission, spec)
-        may_start = look_for_slot and new.run_at_ms is None and self._idle(new.lane)
+        await self._check_start_before(new)
+        may_start = look_for_slot and new.run_at_ms is None and self._idle(new.lane, new.queue)
         submitted = await self._writer.submit(new)
         if submitted.replayed:
             job = await self._read(submitted.job_id)
@@ -114,8 +128,8 @@ class Commands:
         job = _as_stored(new, submitted.seq, submitted.event_id)
         return Accepted(job, replayed=False, may_start_now=may_start)
 
-    def _idle(self, lane: Lane) -> bool:
-        return self._running.free_slots().get(lane, 0) > 0
+    def _idle(self, lane: Lane, queue: str) -> bool:
+        return self._running.free_slots().get(lane, 0) > 0 and not self._writer.is_aside(queue)
 
     async def cancel(self, job_id: str) -> tuple[Job, bool]:
         """Cancel a job: at once if it is not running, else begin to end its attempt.
@@ -153,6 +167,11 @@ class Commands:
         await self._writer.delete(job_id)
         await asyncio.to_thread(remove_job, self._layout, job_id)
 
+    @property
+    def uploads(self) -> Uploads:
+        """The turns that uploads take, for who removes files on their own (retention, sweep)."""
+        return self._uploads
+
     async def add_upload(self, principal: str, received: Received) -> Upload:
         """Make a received file an upload of the principal, who alone may name it in args.
 
@@ -180,9 +199,6 @@ class Commands:
         if len(args) > limit:
             raise TooLarge("args_too_large", f"The args have {len(args)} bytes; {limit} are taken.")
         now_ms = self._clock.wall_ms()
-        run_at_ms = submission.run_at_ms
-        if run_at_ms is not None and run_at_ms <= now_ms:
-            run_at_ms = None
         return NewJob(
             job_id=self._new_id("job_", now_ms),
             principal=submission.principal,
@@ -191,7 +207,8 @@ class Commands:
             lane=spec.lane,
             priority=submission.priority,
             created_at_ms=now_ms,
-            run_at_ms=run_at_ms,
+            run_at_ms=self._run_at_ms(submission, now_ms),
+            start_before_ms=submission.start_before_ms,
             timeout_ms=self._timeout_ms(submission, spec),
             max_attempts=(
                 submission.max_attempts or spec.max_attempts or self._config.jobs.max_attempts
@@ -205,6 +222,26 @@ class Commands:
             files=named_files(checked, args),
             idempotency=submission.idempotency,
         )
+
+    def _run_at_ms(self, submission: Submission, now_ms: int) -> int | None:
+        run_at_ms, max_age_s = submission.run_at_ms, self._config.jobs.max_age_s
+        if run_at_ms is None or run_at_ms <= now_ms:
+            return None
+        if run_at_ms >= now_ms + max_age_s * 1000:
+            detail = f"A job has {max_age_s:.0f} s to end in (jobs.max_age_s); that would be later"
+            raise _breaks_a_rule(detail, "run_at")
+        return run_at_ms
+
+    async def _check_start_before(self, new: NewJob) -> None:
+        """Raise Invalid if the job could not begin in time, unless it is an older one's replay."""
+        begins_ms = new.run_at_ms or new.created_at_ms
+        if new.start_before_ms is None or new.start_before_ms > begins_ms:
+            return
+        if new.idempotency is not None and await self._readers.list(
+            JobFilter(idempotency_key=new.idempotency.key, principal=new.principal, limit=1)
+        ):
+            return
+        raise _breaks_a_rule("It must come after run_at, and after now", "start_before")
 
     def _callback_events(self, submission: Submission) -> tuple[str, ...]:
         if submission.callback_url is None:
@@ -239,12 +276,13 @@ class Commands:
             return retention.default_s * 1000
         if submission.retention_s > retention.max_s:
             detail = f"retention_seconds may be at most {retention.max_s}"
-            raise Invalid(
-                "validation_error",
-                "The job breaks a rule.",
-                errors=(FieldError(detail, pointer="#/retention_seconds"),),
-            )
+            raise _breaks_a_rule(detail, "retention_seconds")
         return submission.retention_s * 1000
+
+
+def _breaks_a_rule(detail: str, field: str) -> Invalid:
+    error = FieldError(detail, pointer=pointer([field]))
+    return Invalid("validation_error", "The job breaks a rule.", errors=(error,))
 
 
 def _as_stored(new: NewJob, seq: int, event_id: int) -> Job:

@@ -2,7 +2,8 @@
 
 The writer asks `free_slots` for every batch and claims for them in the same commit; each
 claim becomes one task here: run it in the pool, decide what its outcome means, settle.
-A lost lease drops the outcome: somebody else owns the attempt.
+A lost lease drops the outcome: somebody else owns the attempt. A claim that is unwanted
+before its worker has it (cancelled, its queue paused, an upload gone) charges nobody.
 
 Not here: what an outcome means (domain/outcomes.py), processes (pool/).
 """
@@ -15,11 +16,13 @@ from typing import Protocol
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.catalog import Lane
 from jobd.domain.errors import JobdError, LeaseLost
-from jobd.domain.jobs import Checkpoint, Claim, Progress
-from jobd.domain.outcomes import NotStarted, Outcome, decide
+from jobd.domain.jobs import Checkpoint, Claim, JobError, Progress
+from jobd.domain.outcomes import NotStarted, Outcome, Refused, decide
+from jobd.engine.inputs import missing_file, names_files
 from jobd.engine.kinds import Kinds
 from jobd.engine.logs import AttemptLogs
 from jobd.engine.progress import ProgressReports
+from jobd.files.layout import Layout
 from jobd.files.logs import Logs
 from jobd.store.writer import Writer
 
@@ -38,6 +41,9 @@ class Pool(Protocol):
     def cancel(self, token: str) -> bool:
         """Begin to end an attempt; False if it is not running."""
 
+    def recall(self, token: str) -> bool:
+        """Take a claim back that still waits for a worker; False if it does not wait."""
+
 
 class Dispatcher:
     """Runs what is claimed; the pool's listener and the writer's source of free slots."""
@@ -47,16 +53,21 @@ class Dispatcher:
         kinds: Kinds,
         logs: Logs,
         *,
+        layout: Layout,
         default_backoff: BackoffPolicy,
         random: Callable[[], float],
     ) -> None:
         self._kinds = kinds
         self._logs = AttemptLogs(logs)
+        self._layout = layout
         self._default_backoff = default_backoff
         self._random = random
         self._attempts: dict[str, asyncio.Task[None]] = {}
-        self._not_begun: dict[Lane, int] = {"cpu": 0, "io": 0}
+        self._claims: dict[str, Claim] = {}
+        self._not_begun: dict[Lane, set[str]] = {"cpu": set(), "io": set()}
+        """Tokens of claims that the pool has not been given."""
         self._cancelled: set[str] = set()
+        self._recalled: set[str] = set()
         self._accepting = False
         self._pool: Pool
         self._writer: Writer
@@ -74,22 +85,48 @@ class Dispatcher:
         """Take no more claims; what runs goes on."""
         self._accepting = False
 
-    async def settled(self) -> None:
-        """Wait until every attempt that was begun has been settled."""
-        while self._attempts:
-            await asyncio.wait(list(self._attempts.values()))
+    def paused(self, queue: str) -> None:
+        """Give back what is claimed of the queue and has no worker yet; nobody is charged.
+
+        Call it after the commit that paused the queue. What runs goes on.
+        """
+        for token, claim in self._claims.items():
+            if claim.queue != queue:
+                continue
+            if token in self._not_begun[claim.lane]:
+                self._recalled.add(token)
+            else:
+                self._pool.recall(token)
+
+    async def settled(self, within_s: float | None = None) -> bool:
+        """Wait until every attempt that was begun has been settled; False if that took too long.
+
+        While the disk is full or its lock is somebody else's, settlements wait in the
+        writer. What they could not say within `within_s` the next start finds as an orphan.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                while self._attempts:
+                    await asyncio.wait(list(self._attempts.values()))
+        except TimeoutError:
+            log.error("Attempts are over and not stored.", extra={"count": len(self._attempts)})  # noqa: TRY400 - the writer has logged the cause
+            return False
+        return True
 
     def free_slots(self) -> Mapping[Lane, int]:
         """Jobs that could start now, by lane: the pool's, less what is on its way there."""
         if not self._accepting:
             return {}
         # a worker that dies takes its slots at once, while what was on its way stays counted
-        return {lane: max(0, n - self._not_begun[lane]) for lane, n in self._pool.free().items()}
+        return {
+            lane: max(0, n - len(self._not_begun[lane])) for lane, n in self._pool.free().items()
+        }
 
     def claimed(self, claims: list[Claim]) -> None:
         """Run these; called by the writer after the commit that made them."""
         for claim in claims:
-            self._not_begun[claim.lane] += 1
+            self._not_begun[claim.lane].add(claim.token)
+            self._claims[claim.token] = claim
             task = asyncio.create_task(self._attempt(claim), name=f"attempt {claim.job_id}")
             self._attempts[claim.token] = task
 
@@ -118,15 +155,24 @@ class Dispatcher:
             # the row stays `processing`: the next start finds and releases it
             log.error("An outcome was not stored.", extra=_about(claim) | {"code": error.code})  # noqa: TRY400 - the writer has logged the cause
         finally:
-            del self._attempts[claim.token]
+            del self._attempts[claim.token], self._claims[claim.token]
+            self._recalled.discard(claim.token)
             self._cancelled.discard(claim.token)
 
     async def _run(self, claim: Claim) -> Outcome:
+        gone = await self._missing_file(claim)
         # run() takes its slot before its first await, so nothing can be claimed for it twice
-        self._not_begun[claim.lane] -= 1
-        if claim.token in self._cancelled:
+        self._not_begun[claim.lane].discard(claim.token)
+        if claim.token in self._cancelled or claim.token in self._recalled:
             return NotStarted()
+        if gone is not None:
+            return Refused(_input_missing(gone))
         return await self._pool.run(claim)
+
+    async def _missing_file(self, claim: Claim) -> str | None:
+        if not names_files(claim.args):  # most jobs: no thread and no system call for them
+            return None
+        return await asyncio.to_thread(missing_file, self._layout, claim.args)
 
     def _backoff(self, kind: str) -> BackoffPolicy:
         catalog = self._kinds.catalog
@@ -138,6 +184,11 @@ class Dispatcher:
         if self._accepting:
             self._writer.wake()
 
+    def unavailable(self, kind: str, message: str) -> None:
+        """Claim no more of a kind that a worker could not import; its jobs wait parked."""
+        log.error("A handler cannot be imported.", extra={"kind": kind, "reason": message})
+        self._kinds.withdraw(kind, message)
+
     def progressed(self, claim: Claim, progress: Progress) -> None:
         """Store how far an attempt is, at most twice a second."""
         self._progress.report(claim, progress)
@@ -147,12 +198,24 @@ class Dispatcher:
         self._logs.write(claim, stream, at_ms, lines)
 
     async def checkpointed(self, claim: Claim, data: bytes) -> bool:
-        """Make a checkpoint durable; False if the lease is gone."""
+        """Make a checkpoint durable; False if that cannot be, which ends the attempt uncharged."""
         try:
             await self._writer.checkpoint(Checkpoint(claim.seq, claim.token, data))
         except LeaseLost:
             return False
+        except JobdError as error:
+            log.warning("A checkpoint was not stored.", extra=_about(claim) | {"code": error.code})
+            return False
         return True
+
+
+def _input_missing(file_id: str) -> JobError:
+    return JobError(
+        "input_missing",
+        f"The upload {file_id}, which the args name, is not on disk any more.",
+        retryable=False,
+        details={"file_id": file_id},
+    )
 
 
 def _about(claim: Claim) -> dict[str, object]:

@@ -10,9 +10,13 @@ handler makes of a reference (sdk/).
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from jobd.domain.errors import FieldError, Invalid, pointer
 from jobd.domain.ids import FILE_ID
 from jobd.engine.kinds import MAX_DEPTH, MAX_ERRORS
+from jobd.files.layout import Layout
+from jobd.files.uploads import path_of
 
 KEY = "$file"
 
@@ -27,7 +31,7 @@ def named_files(args: dict[str, Any], encoded: bytes) -> tuple[str, ...]:
     Raises Invalid with one error for each object that has the key and is no reference (at
     most MAX_ERRORS), or if the args are nested deeper than MAX_DEPTH.
     """
-    if _IN_JSON not in encoded:  # most args name none, and need no walk
+    if not names_files(encoded):  # most args name none, and need no walk
         return ()
     found: dict[str, None] = {}
     errors: list[FieldError] = []
@@ -40,6 +44,23 @@ def named_files(args: dict[str, Any], encoded: bytes) -> tuple[str, ...]:
     if errors:
         raise _invalid("The args name a file in a form that is not known.", *errors[:MAX_ERRORS])
     return tuple(found)
+
+
+def names_files(encoded: bytes) -> bool:
+    """Return whether args may name files, given their JSON; False is certain."""
+    return _IN_JSON in encoded
+
+
+def missing_file(layout: Layout, encoded: bytes) -> str | None:
+    """Return the first upload that checked args name and that is not on disk. Blocks."""
+    for file_id in named_files(msgspec.json.decode(encoded), encoded):
+        try:
+            path_of(layout, file_id).stat()
+        except FileNotFoundError:
+            return file_id
+        except OSError:  # it is there; the worker that opens it says what is wrong with it
+            continue
+    return None
 
 
 def _references(value: Any, path: _Path) -> Iterator[tuple[_Path, dict[str, Any]]]:

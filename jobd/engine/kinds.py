@@ -58,6 +58,21 @@ class Kinds:
         self._validators = validators
         self._first.set()
 
+    def withdraw(self, kind: str, reason: str) -> None:
+        """Have a kind that could not be imported count as not loaded, until the next catalogue."""
+        spec = self.catalog.handlers.get(kind) if self.catalog else None
+        if self.catalog is None or spec is None:
+            return
+        left = {name: other for name, other in self.catalog.handlers.items() if name != kind}
+        error = LoadError(kind, spec.distribution, spec.target, reason)
+        self.catalog = Catalog(left, self.catalog.errors | {kind: error})
+        self.lanes = {name: other.lane for name, other in left.items()}
+
+    @property
+    def queues(self) -> set[str]:
+        """The queues that handlers are for when a submission names none."""
+        return {spec.queue for spec in self.catalog.handlers.values()} if self.catalog else set()
+
     async def loaded(self) -> None:
         """Wait for the first catalogue, but not for long: it may still not be there."""
         if self._first.is_set():

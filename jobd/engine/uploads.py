@@ -1,9 +1,9 @@
 """Uploads as commands: a stored claim never names a file that is not there.
 
 Adding puts the file in place and then stores the claim; removing takes the claim away and
-then unlinks. For one content these take turns: otherwise a file could be unlinked after
-another principal's upload of it was put in its place. What was begun goes on to its end
-when the caller is cancelled.
+then unlinks, also when nobody asked for it (retention.py, sweep.py). For one content these
+take turns: otherwise a file could be unlinked after another principal's upload of it was
+put in its place. What was begun goes on to its end when the caller is cancelled.
 
 Not here: receiving a file (files/uploads.py), who claims one (store/uploads.py).
 """
@@ -18,12 +18,11 @@ from jobd.domain.jobs import Upload
 from jobd.files import uploads
 from jobd.files.layout import Layout
 from jobd.files.uploads import Received
+from jobd.store.named import Named
+from jobd.store.uploads import KEPT_MS, Owned
 from jobd.store.writer import Writer
 
 T = TypeVar("T")
-
-KEPT_MS = 24 * 3600 * 1000
-"""How long an upload that no job names is kept."""
 
 
 class Uploads:
@@ -50,6 +49,14 @@ class Uploads:
         """
         await self._in_turn(file_id, self._remove(file_id, principal))
 
+    async def retire(self, file_id: str, principal: str) -> None:
+        """Take an expired claim away, and the file with the last one; keep what a job names."""
+        await self._in_turn(file_id, self._retire(Owned(file_id, principal)))
+
+    async def sweep(self, file_id: str, named: Named) -> None:
+        """Unlink the file unless somebody claims it."""
+        await self._in_turn(file_id, self._sweep(file_id, named))
+
     async def _add(self, principal: str, received: Received) -> Upload:
         try:
             await asyncio.to_thread(uploads.place, received, self._layout)
@@ -70,6 +77,14 @@ class Uploads:
 
     async def _remove(self, file_id: str, principal: str) -> None:
         if await self._writer.remove_upload(file_id, principal):
+            await asyncio.to_thread(uploads.remove, self._layout, file_id)
+
+    async def _retire(self, upload: Owned) -> None:
+        if await self._writer.retire_upload(upload):
+            await asyncio.to_thread(uploads.remove, self._layout, upload.file_id)
+
+    async def _sweep(self, file_id: str, named: Named) -> None:
+        if not await named.uploads([file_id]):
             await asyncio.to_thread(uploads.remove, self._layout, file_id)
 
     async def _in_turn(self, file_id: str, work: Coroutine[Any, Any, T]) -> T:

@@ -3,6 +3,7 @@
     jobd.db         the database (and its -wal and -shm)
     jobd.lock       held by the one daemon
     workers.lock    held by every process that a daemon started
+    reserve         disk space that is given up when the disk is full
     artifacts/      <job_id>/<lease token>/<name>: what attempts left
     scratch/        <lease token>/: gone when its attempt is over
     logs/           <job_id>/<attempt>.ndjson: what attempts wrote
@@ -39,6 +40,11 @@ class Layout:
     def workers_lock(self) -> Path:
         """Locked as long as any worker of any daemon lives."""
         return self._state_dir / "workers.lock"
+
+    @property
+    def reserve(self) -> Path:
+        """Space held back (reserve.py)."""
+        return self._state_dir / "reserve"
 
     @property
     def artifacts(self) -> Path:

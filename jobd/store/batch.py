@@ -19,12 +19,23 @@ import msgspec
 from jobd.domain.catalog import Lane
 from jobd.domain.events import Event
 from jobd.domain.jobs import Claim
-from jobd.store import attempts, claims, finished, jobs, moves, uploads
-from jobd.store.connection import primary_code
+from jobd.store import (
+    attempts,
+    claims,
+    deadlines,
+    finished,
+    jobs,
+    moves,
+    parking,
+    queues,
+    retention,
+    uploads,
+)
+from jobd.store.connection import primary_code, schema_gone
 from jobd.store.queries import load
-from jobd.store.ready import Ready
 from jobd.store.rules import Rules
-from jobd.store.transaction import Ids, Times, Transaction
+from jobd.store.tally import Tally
+from jobd.store.transaction import State, Times, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +57,16 @@ class Item(NamedTuple):
     verb: str
     request: Any
     answer: asyncio.Future[Any]
-
-
-class State(msgspec.Struct, frozen=True):
-    """What the writer knows between two commits."""
-
-    ids: Ids
-    ready: Ready
+    asked_s: float = 0.0
+    """By the monotonic clock."""
 
 
 class Committed(msgspec.Struct, frozen=True):
     """What a commit made true; `answers` hold a value or an exception for each item."""
 
     state: State
+    moved: Tally
+    """What it changed in the state's tally; to be added there once it is committed."""
     answers: list[tuple[Item, Any]]
     events: list[Event]
     claims: list[Claim]
@@ -82,16 +90,28 @@ VERBS: dict[str, Callable[[Transaction, Sequence[Any]], Sequence[Any]]] = {
     "progress": attempts.report,
     "checkpoint": attempts.save,
     "cancel": moves.cancel,
+    "set_queue": queues.change,
     "delete": finished.delete,
     # removed after it is added: a file that the same batch takes is not unlinked after it
     "add_upload": uploads.add,
     "submit": jobs.enqueue,
     "retry": finished.retry,
     "remove_upload": uploads.remove,
+    "retire_upload": uploads.retire,
+    "retire_jobs": retention.retire_jobs,
+    "retire_keys": retention.retire_keys,
     "promote": _once(moves.promote),
+    "expire": _once(deadlines.expire),
+    "unpark": parking.unpark,
     "save_catalog": _save_catalog,
 }
 """In the order of every transaction; the claim follows. A verb answers each of its requests."""
+
+ADDS = frozenset({"submit", "retry", "add_upload", "checkpoint", "progress"})
+"""Refused while the disk is full: the room that is left is for what ends things."""
+
+CAN_WAIT = frozenset({"promote", "unpark", "save_catalog"})
+"""Kept until there is room: nothing would start by them before."""
 
 
 class Batch:
@@ -146,8 +166,7 @@ class Batch:
             connection,
             times=self._times,
             instance=self._instance,
-            ids=self._state.ids,
-            ready=self._state.ready,
+            state=self._state,
             new_id=self._new_id,
             rules=self._rules,
             runnable=self._runnable,
@@ -157,7 +176,8 @@ class Batch:
         claims.claim(tx, self._free)
         tx.save_history()
         return Committed(
-            state=State(tx.ids, tx.ready),
+            state=State(tx.ids, tx.ready, self._state.tally),
+            moved=tx.tally,
             answers=answers,
             events=tx.events,
             claims=tx.claims,
@@ -184,5 +204,5 @@ def blames_an_item(error: BaseException) -> bool:
     """Whether an error comes from what was to be written, not from the database or the disk."""
     if isinstance(error, sqlite3.Error):
         code = primary_code(error)
-        return code is None or code in _ITEMS_FAULT
+        return (code is None or code in _ITEMS_FAULT) and not schema_gone(error)
     return isinstance(error, Exception)

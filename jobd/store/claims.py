@@ -9,9 +9,8 @@ Not here: which slots are free (pool/supervisor.py), running the claims
 """
 
 import math
-import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,8 +19,8 @@ from jobd.domain.events import Event, status_event
 from jobd.domain.ids import new_token
 from jobd.domain.jobs import Claim
 from jobd.domain.statuses import Status
+from jobd.store import deadlines, parking, queues
 from jobd.store.queries import load
-from jobd.store.ready import Ready
 from jobd.store.transaction import Transaction
 
 _SQL = load("claims.sql")
@@ -36,6 +35,9 @@ class _Picked(NamedTuple):
     seq: int
     job_id: str
     kind: str
+    created_at: int
+    start_before: int | None
+    attempt: int
     max_attempts: int
     timeout_ms: int
     failures: int
@@ -49,42 +51,80 @@ class _Picked(NamedTuple):
     checkpoint: bytes | None
 
 
-def find_ready(connection: sqlite3.Connection) -> Ready:
-    """Return the queues that have work, at the cost of one look-up each."""
-    ready = Ready()
-    for lane in get_args(Lane):
-        queue = ""
-        while rows := connection.execute(
-            _SQL["queues_with_work"], {"lane": lane, "queue": queue}
-        ).fetchall():
-            ((queue,),) = rows
-            ready.add(lane, queue)
-    return ready
-
-
 def claim(tx: Transaction, free: Mapping[Lane, int]) -> None:
     """Lease jobs for the free slots of each lane; the claims are in `tx.claims`."""
+    turn = _Turn(tx)
     for lane, slots in free.items():
         left = slots
-        while left > 0 and (queues := tx.ready.queues(lane)):
-            picked = _pick(tx, lane, queues, left)
+        while left > 0 and (names := turn.queues(lane)):
+            picked = turn.pick(lane, names, left)
             if picked:
                 tx.claims += _lease(tx, lane, picked)
             left -= len(picked)
 
 
-def _pick(tx: Transaction, lane: Lane, queues: Sequence[str], slots: int) -> list[_Picked]:
-    """Go once round the queues. Either the slots are used up or some queue was found empty."""
-    share = math.ceil(slots / len(queues))
-    picked: list[_Picked] = []
-    for queue in queues:
-        wanted = min(share, slots - len(picked))
-        if not wanted:
-            break
+class _Turn:
+    """The picks of one transaction, and what it knows of the queues."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._spare: dict[str, float] = {}
+        """How many more jobs of a queue may start."""
+        self._looked = False
+        self._later: set[tuple[Lane, str]] = set()
+        """Queues whose head has to be put right by the next transaction."""
+
+    def queues(self, lane: Lane) -> list[str]:
+        """Return the lane's queues that may start something; the others are set aside."""
+        names = [name for name in self._tx.ready.queues(lane) if (lane, name) not in self._later]
+        unknown = [name for name in names if name not in self._spare]
+        if unknown:
+            self._spare |= queues.spare(self._tx, unknown)
+        for name in names:
+            if self._spare[name] <= 0:
+                self._tx.ready.set_aside(name)
+        return [name for name in names if self._spare[name] > 0]
+
+    def pick(self, lane: Lane, names: Sequence[str], slots: int) -> list[_Picked]:
+        """Go once round the queues.
+
+        Either the slots are used up, or some queue will not be among `queues` again, or the
+        head of one has been put right.
+        """
+        share = math.ceil(slots / len(names))
+        picked: list[_Picked] = []
+        for queue in names:
+            wanted = int(min(share, slots - len(picked), self._spare[queue]))
+            if not wanted:
+                break
+            picked += self._pick_from(lane, queue, wanted)
+        return picked
+
+    def _pick_from(self, lane: Lane, queue: str, wanted: int) -> list[_Picked]:
+        tx = self._tx
         rows = tx.rows(_SQL["pick"], lane=lane, queue=queue, wanted=wanted)
-        tx.ready.served(lane, queue, empty=len(rows) < wanted)
-        picked += [_Picked(queue, *row) for row in rows]
-    return picked
+        seen = [_Picked(queue, *row) for row in rows]
+        picked = [job for job in seen if _may_start(tx, lane, job)]
+        empty = len(seen) < wanted
+        if len(picked) < len(seen):
+            if self._looked:
+                self._later.add((lane, queue))
+                empty = False
+            else:
+                self._looked = True
+                parking.clear_head(tx, lane, queue, max(wanted, parking.AT_ONCE))
+        tx.ready.served(lane, queue, empty=empty)
+        self._spare[queue] -= len(picked)
+        if self._spare[queue] <= 0:
+            tx.ready.set_aside(queue)
+        return picked
+
+
+def _may_start(tx: Transaction, lane: Lane, job: _Picked) -> bool:
+    doom = deadlines.doom(
+        tx, created_at=job.created_at, start_before=job.start_before, attempt=job.attempt
+    )
+    return doom is None and parking.fits(tx, job.kind, lane)
 
 
 def _lease(tx: Transaction, lane: Lane, picked: Sequence[_Picked]) -> list[Claim]:
@@ -95,7 +135,8 @@ def _lease(tx: Transaction, lane: Lane, picked: Sequence[_Picked]) -> list[Claim
 
 
 def _claim(tx: Transaction, lane: Lane, job: _Picked, leased: tuple[Any, ...]) -> Claim:
-    event_id, seq, token, attempt, mask = leased
+    event_id, seq, token, attempt, mask, principal = leased
+    tx.tally.moved(principal, lane, job.queue, Status.QUEUED, Status.PROCESSING)
     type_ = status_event(Status.PROCESSING)
     tx.happened(Event(event_id, seq, job.job_id, type_, tx.now_ms, attempt), mask)
     return Claim(

@@ -1,19 +1,12 @@
--- name: queues_with_work
--- One step of a loose scan at the start: the next queue of a lane after :queue. Index
--- jobs_ready; costs one look-up a queue, however many jobs wait.
-SELECT queue FROM jobs
-WHERE status = 'queued' AND parked_at IS NULL AND lane = :lane AND queue > :queue
-ORDER BY queue
-LIMIT 1;
-
 -- name: pick
 -- The most urgent jobs of one queue, then the oldest, with what a worker needs. Index
 -- jobs_ready, in its order: a backlog is not walked. The lease follows in this transaction,
 -- and nobody else writes.
 SELECT
-  jobs.seq, jobs.job_id, jobs.kind, jobs.max_attempts, jobs.timeout_ms, jobs.failures,
-  jobs.crashes, jobs.interrupted, jobs.released, jobs.snoozes, job_inputs.args,
-  job_inputs.metadata, job_inputs.traceparent, checkpoints.data
+  jobs.seq, jobs.job_id, jobs.kind, jobs.created_at, jobs.start_before, jobs.attempt,
+  jobs.max_attempts, jobs.timeout_ms, jobs.failures, jobs.crashes, jobs.interrupted,
+  jobs.released, jobs.snoozes, job_inputs.args, job_inputs.metadata, job_inputs.traceparent,
+  checkpoints.data
 FROM jobs
 CROSS JOIN job_inputs ON job_inputs.seq = jobs.seq
 LEFT JOIN checkpoints ON checkpoints.seq = jobs.seq
@@ -38,4 +31,4 @@ FROM (
   FROM json_each(:leases)
 ) AS leased
 WHERE jobs.seq = leased.seq AND jobs.status = 'queued'
-RETURNING event_id, seq, lease_token, attempt, callback_mask;
+RETURNING event_id, seq, lease_token, attempt, callback_mask, principal;

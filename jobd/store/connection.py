@@ -24,6 +24,8 @@ BUSY_TIMEOUT_MS = 5000
 
 _SYNCHRONOUS = {"normal": 1, "full": 2}
 
+_SCHEMA_GONE = ("no such table:", "no such column:")
+
 
 class Unsafe(Exception):  # noqa: N818 - becomes DatabaseUnusable with the file's name
     """SQLite would not keep on this file what jobd promises."""
@@ -146,3 +148,8 @@ def primary_code(error: BaseException) -> int | None:
     """Return SQLite's primary result code, None for an error that it did not report."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else int(code) & 0xFF
+
+
+def schema_gone(error: BaseException) -> bool:
+    """Whether a statement did not find its table: somebody has changed the schema."""
+    return isinstance(error, sqlite3.OperationalError) and str(error).startswith(_SCHEMA_GONE)

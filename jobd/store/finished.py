@@ -3,18 +3,18 @@
 A terminal status is for ever, so a retry is a new job: it has the old one's inputs and
 options, none of its history. The two name each other.
 
-Not here: further attempts of a job that is not over (domain/outcomes.py), the folders of a
-deleted job (engine/commands.py).
+Not here: further attempts of a job that is not over (domain/outcomes.py), deleting what has
+expired (retention.py), the folders of a deleted job (engine/commands.py).
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jobd.domain.errors import Conflict, JobdError, NotFound
 from jobd.domain.events import Event, status_event
 from jobd.domain.jobs import Submitted
 from jobd.domain.statuses import TERMINAL, Status
-from jobd.store import results
+from jobd.store import admission, results
 from jobd.store.queries import load
 from jobd.store.transaction import Transaction
 
@@ -29,28 +29,46 @@ class Retry(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A job that was not changed, and what explains why."""
+    """A job as it was found, and what explains why it is not changed."""
 
     status: str
     retried_as: str | None
+    principal: str
 
 
 def retry(tx: Transaction, asked: Sequence[Retry]) -> list[Submitted | JobdError]:
     """Queue copies of failed and cancelled jobs, each job once.
 
-    Answers in order: Submitted (the copy), NotFound, or Conflict (`job_active`,
-    `job_completed`, `job_already_retried`, or `input_missing`: an upload was removed).
+    Answers in order: Submitted (the copy), NotFound, Conflict (`job_active`,
+    `job_completed`, `job_already_retried`, or `input_missing`: an upload was removed),
+    Unavailable (`queue_full`) or LimitReached (`quota_exceeded`).
     """
     first: dict[str, Retry] = {}
     for one in asked:
         first.setdefault(one.job_id, one)
+    refused = _refused(tx, first)
     # the old job's document changes, so its version does; nothing happens to it, so no event
-    marks = [(*one, tx.next_event_id()) for one in first.values()]
+    marks = [(*one, tx.next_event_id()) for one in first.values() if one.job_id not in refused]
     rows = tx.rows(_SQL["mark_retried"], asked=tx.array(marks), now=tx.now_ms)
     marked: dict[str, int] = dict(rows)
     made = _copy(tx, {one.new_id: marked[one.new_id] for one in asked if one.new_id in marked})
     found = _found(tx, [one.job_id for one in asked if one.new_id not in made])
-    return [made.get(one.new_id) or _not_retried(one.job_id, found) for one in asked]
+    return [
+        made.get(one.new_id) or refused.get(one.job_id) or _not_retried(one.job_id, found)
+        for one in asked
+    ]
+
+
+def _refused(tx: Transaction, job_ids: Collection[str]) -> dict[str, JobdError]:
+    """Return those of the jobs of which there is no room for copies."""
+    if admission.has_plenty(tx, len(job_ids)):
+        return {}
+    copied = {
+        job_id: job.principal
+        for job_id, job in _found(tx, job_ids).items()
+        if job.status in (Status.FAILED, Status.CANCELLED) and job.retried_as is None
+    }
+    return admission.refused(tx, copied)
 
 
 def _copy(tx: Transaction, originals: Mapping[str, int]) -> dict[str, Submitted]:
@@ -65,9 +83,12 @@ def _copy(tx: Transaction, originals: Mapping[str, int]) -> dict[str, Submitted]
     jobs = sorted(tx.rows(_SQL["copy_jobs"], copies=array, now=tx.now_ms))
     tx.written_bytes += sum(size for (size,) in tx.rows(_SQL["copy_inputs"], copies=array))
     tx.rows(_SQL["copy_references"], copies=array)
-    for event_id, seq, new_id, lane, queue, mask in jobs:
+    for event_id, seq, new_id, principal, lane, queue, start_before, mask in jobs:
         tx.ready.add(lane, queue)
-        tx.happened(Event(event_id, seq, new_id, status_event(Status.QUEUED), tx.now_ms, 0), mask)
+        tx.tally.moved(principal, lane, queue, None, Status.QUEUED)
+        data = {} if start_before is None else {"start_before_ms": start_before}
+        type_ = status_event(Status.QUEUED)
+        tx.happened(Event(event_id, seq, new_id, type_, tx.now_ms, 0, data), mask)
     return {new_id: Submitted(new_id, seq, event_id) for event_id, seq, new_id, *_ in jobs}
 
 
@@ -98,14 +119,21 @@ def delete(tx: Transaction, job_ids: Sequence[str]) -> list[JobdError | None]:
     """
     tx.save_history()  # what this transaction has noted of a job goes with it
     rows = tx.rows(_SQL["delete_jobs"], job_ids=tx.array(job_ids))
-    deleted: dict[str, int] = dict(rows)
-    if deleted:
-        _drop(tx, list(deleted.values()))
+    deleted = {row[0] for row in rows}
+    if rows:
+        drop(tx, rows)
     found = _found(tx, [job_id for job_id in job_ids if job_id not in deleted])
     return [None if job_id in deleted else _not_deleted(job_id, found) for job_id in job_ids]
 
 
-def _drop(tx: Transaction, seqs: Sequence[int]) -> None:
+def drop(tx: Transaction, deleted: Sequence[Sequence[Any]]) -> None:
+    """Delete what is stored of jobs whose rows have been deleted since `tx.save_history()`.
+
+    A row says of its job: job_id, seq, principal, lane, queue, and the status it had.
+    """
+    for _, _, principal, lane, queue, status in deleted:
+        tx.tally.moved(principal, lane, queue, Status(status), None)
+    seqs = [row[1] for row in deleted]
     results.drop(tx, ended=seqs, terminal=seqs)
     tx.drop_messages(seqs)
     array = tx.array(seqs)

@@ -31,7 +31,7 @@ SELECT
   copy.value ->> 3
 FROM json_each(:copies) AS copy
 CROSS JOIN jobs AS old ON old.seq = copy.value ->> 1
-RETURNING event_id, seq, job_id, lane, queue, callback_mask;
+RETURNING event_id, seq, job_id, principal, lane, queue, start_before, callback_mask;
 
 -- name: copy_inputs
 -- By rowid; returns what was written, for it may be large.
@@ -49,8 +49,8 @@ FROM json_each(:copies) AS copy
 CROSS JOIN job_files ON job_files.seq = copy.value ->> 1;
 
 -- name: unchanged
--- Why these were not changed. By job_id, in the transaction that left them as they are.
-SELECT job_id, status, retried_as FROM jobs
+-- Why these are not changed. By job_id, in the transaction that leaves them as they are.
+SELECT job_id, status, retried_as, principal FROM jobs
 WHERE job_id IN (SELECT value FROM json_each(:job_ids));
 
 -- name: delete_jobs
@@ -58,7 +58,7 @@ WHERE job_id IN (SELECT value FROM json_each(:job_ids));
 DELETE FROM jobs
 WHERE job_id IN (SELECT value FROM json_each(:job_ids))
   AND status IN ('completed', 'failed', 'cancelled')
-RETURNING job_id, seq;
+RETURNING job_id, seq, principal, lane, queue, status;
 
 -- name: drop_inputs
 -- By rowid.

@@ -2,19 +2,24 @@
 
 No gathering delay: while one batch commits, the next one gathers by itself. Nobody is
 answered, nothing published or handed over before COMMIT. A caller that is cancelled has
-written all the same. When a commit's outcome is unknown the task stops for good: SQLite
-would go on, and the next commit would vouch for what may be lost.
+written all the same. What stands in the way decides what becomes of a batch:
 
-Not here: the verbs as their callers see them (writer.py), their order (batch.py).
+    a lock of another program   waits; submissions are refused when they waited too long
+    a full disk                 what adds is refused, what ends things waits till it fits
+    anything else               the outcome is unknown and the task stops for good: SQLite
+                                would go on, and the next commit vouch for what may be lost
+
+Not here: the verbs as their callers see them (writer.py), their order (batch.py), the disk
+(room.py), which errors break the database (database.py).
 """
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from jobd.domain.catalog import Lane
 from jobd.domain.clock import Clock
@@ -22,26 +27,26 @@ from jobd.domain.errors import JobdError, OutcomeUnknown, StorageFull, Unavailab
 from jobd.domain.events import Event
 from jobd.domain.ids import IdSource
 from jobd.domain.jobs import Claim
-from jobd.store.batch import Batch, Committed, Item, State, blames_an_item
-from jobd.store.claims import find_ready
+from jobd.store.batch import ADDS, Batch, Committed, Item, blames_an_item
 from jobd.store.connection import primary_code
-from jobd.store.database import Database
+from jobd.store.counting import count
+from jobd.store.database import Database, DatabaseUnusable
 from jobd.store.queries import load
+from jobd.store.queues import find_ready
+from jobd.store.room import LOOK_S, Ballast, Room
 from jobd.store.rules import Rules
-from jobd.store.transaction import Ids, Times
+from jobd.store.tally import Tally
+from jobd.store.transaction import Ids, State, Times
+from jobd.store.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
 _META = load("meta.sql")
 
-MAX_SUBMITS_AT_ONCE = 1000
-"""New jobs in one transaction; the writer must not be held much longer by one batch."""
+LOCK_PATIENCE_S = 10.0
+"""How long a submission waits for another program's lock."""
 
-CHECKPOINT_PAGES = 1000
-
-_PAGES_OF_A_COMMIT = 6
-_BYTES_OF_A_PAGE = 2048
-"""What a commit costs the WAL, roughly: the pages it touches anyway, and new rows."""
+Condition = Literal["ok", "locked", "storage_full", "dead"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +74,8 @@ class GroupCommit:
         rules: Rules,
         around: Around,
         *,
+        ballast: Ballast | None = None,
+        look_s: float = LOOK_S,
         max_waiting: int = 10_000,
     ) -> None:
         self._database = database
@@ -76,23 +83,51 @@ class GroupCommit:
         self._rules = rules
         self._around = around
         self._new_id = IdSource().next
-        self._max_waiting = max_waiting
-        self._submits: deque[Item] = deque()
-        self._others: list[Item] = []
+        self._waiting = Waiting(max_waiting)
+        self._room = Room(ballast, clock, look_s=look_s)
         self._in_flight: list[Item] = []
         self._wakened = asyncio.Event()
+        self._between_commits = asyncio.Lock()
+        self._locked = False
+        self._dead = False
         self._stopped = False
-        self._pages = 0
         self._state: State
         self._task: asyncio.Task[None]
 
+    @property
+    def storage_full(self) -> bool:
+        """Whether there is no room on disk: what adds is refused, nothing is claimed."""
+        return self._room.full
+
+    @property
+    def condition(self) -> Condition:
+        """What keeps it from writing, if anything does; `locked` is by another program."""
+        if self._dead:
+            return "dead"
+        if self._room.full:
+            return "storage_full"
+        return "locked" if self._locked else "ok"
+
     async def start(self) -> None:
-        """Read where the ids stand and which queues have work; then serve."""
+        """Take the reserve, read where the ids stand and which queues have work; then serve."""
+        await self._room.begin()
         self._state = await self._database.run(_initial_state)
         self._task = asyncio.create_task(self._run(), name="writer")
 
+    async def count(self) -> None:
+        """Bring what was there before the start into the tally, beside the work."""
+        await count(self._database, self._state.tally, self._between_commits)
+
+    @property
+    def tally(self) -> Tally:
+        """Jobs by what they wait for, as of the newest commit; not to be changed."""
+        return self._state.tally
+
     async def close(self) -> None:
-        """Refuse what comes from now on, write what waits, stop."""
+        """Refuse what comes from now on, write what waits, stop.
+
+        What a lock or the disk keeps from being written is refused then.
+        """
         self._stopped = True
         self._wakened.set()
         await asyncio.wait([self._task])
@@ -101,21 +136,24 @@ class GroupCommit:
         """Claim if there are slots and jobs: call when a slot became free."""
         self._wakened.set()
 
+    def is_aside(self, queue: str) -> bool:
+        """Whether the last claim that looked found the queue paused or at its limit."""
+        return self._state.ready.is_aside(queue)
+
     def ask(self, verb: str, request: Any) -> asyncio.Future[Any]:
         """Have the request written by the verb; the future has its answer.
 
-        Raises Unavailable: the task has stopped, or (submissions only) too many wait.
+        Raises Unavailable: the task has stopped, or (submissions only) too many wait; and
+        StorageFull for what adds while the disk is full.
         """
-        if verb == "submit" and len(self._submits) >= self._max_waiting:
-            raise Unavailable(
-                "queue_full", "Too many submissions wait.", retryable=True, retry_after_s=1
-            )
         if self._stopped:
-            raise Unavailable("starting", "The daemon is stopping.", retryable=True)
-        item = Item(verb, request, asyncio.get_running_loop().create_future())
-        (self._submits if verb == "submit" else self._others).append(item)
+            raise _closing()
+        if self._room.full and verb in ADDS:
+            raise _full()
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.put(Item(verb, request, answer, self._clock.monotonic_s()))
         self._wakened.set()
-        return item.answer
+        return answer
 
     async def _run(self) -> None:
         try:
@@ -127,19 +165,32 @@ class GroupCommit:
 
     async def _serve(self) -> None:
         while True:
-            while (batch := self._take()) is not None:
-                await self._write(batch)
-            if self._stopped:
+            await self._room.look()
+            batch = self._take()
+            if batch is not None:
+                async with self._between_commits:
+                    await self._write(batch)
+            elif self._stopped:
                 return
-            await self._wakened.wait()
-            self._wakened.clear()
+            else:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait for work, and for the time to look for room if there is none."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._room.look_at):
+                await self._wakened.wait()
+        self._wakened.clear()
 
     def _take(self) -> Batch | None:
-        """Return all that waits; None if that is nothing and nothing can be claimed."""
-        free = {} if self._stopped else dict(self._around.free_slots())
-        items, self._others = self._others, []
-        while self._submits and len(items) < MAX_SUBMITS_AT_ONCE:
-            items.append(self._submits.popleft())
+        """Return all that may be written; None if that is nothing and nothing can be claimed."""
+        free: dict[Lane, int] = {}
+        if self._room.full:
+            items = self._take_ends()
+        else:
+            items = self._waiting.take()
+            if not self._stopped:
+                free = dict(self._around.free_slots())
         if not items and not self._state.ready.claimable(free):
             return None
         self._in_flight = items
@@ -154,37 +205,77 @@ class GroupCommit:
             new_id=self._new_id,
         )
 
+    def _take_ends(self) -> list[Item]:
+        self._refuse(self._waiting.drop(lambda item: item.verb in ADDS), _full)
+        if self._room.stuck and not self._stopped:
+            return []
+        items = self._waiting.take_ends(self._room.at_most)
+        if not items and self._stopped:
+            self._refuse(self._waiting.drop(), _closing)
+        return items
+
     async def _write(self, batch: Batch) -> None:
         try:
             committed = await self._commit(batch)
         except sqlite3.Error as error:
-            if primary_code(error) != sqlite3.SQLITE_FULL:
+            code = primary_code(error)
+            if code == sqlite3.SQLITE_FULL:
+                await self._ran_out(batch)
+            elif code == sqlite3.SQLITE_BUSY:
+                self._locked_out(batch)
+            else:
                 raise
-            log.error("The disk is full; nothing was written.")  # noqa: TRY400 - no bug to trace
-            self._refuse(_full)
             return
+        self._locked = False
+        self._room.fitted()
         self._state = committed.state
+        self._state.tally.add(committed.moved)
         self._answer(committed)
         self._around.publish(committed.events)
         if committed.claims:
             self._around.claimed(committed.claims)
         if committed.messages:
             self._around.messages()
-        await self._checkpoint(committed)
+        self._database.wrote(committed.written_bytes)
 
     async def _commit(self, batch: Batch) -> Committed:
-        write = batch.together
-        while True:
-            try:
-                return await self._database.run(write)
-            except Exception as error:
-                if primary_code(error) == sqlite3.SQLITE_BUSY:
-                    log.warning("Another program holds the database's lock; waiting.")
-                elif blames_an_item(error) and write == batch.together:
-                    log.exception("A batch failed and is written item by item; this is a bug.")
-                    write = batch.one_by_one
-                else:
-                    raise
+        try:
+            return await self._database.run(batch.together)
+        except DatabaseUnusable:
+            raise
+        except Exception as error:
+            if not blames_an_item(error):
+                raise
+            log.exception("A batch failed and is written item by item; this is a bug.")
+        return await self._database.run(batch.one_by_one)
+
+    async def _ran_out(self, batch: Batch) -> None:
+        """Refuse what adds, and have the rest tried again when it may fit."""
+        self._in_flight = []
+        ends = [item for item in batch.items if item.verb not in ADDS]
+        self._refuse((item for item in batch.items if item.verb in ADDS), _full)
+        if self._stopped and self._room.full and len(ends) == 1:
+            self._refuse(ends, _full)
+            return
+        self._waiting.put_back(ends)
+        await self._room.ran_out(len(ends))
+        if self._room.stuck:
+            await self._database.fold()  # the WAL is then written from its beginning again
+
+    def _locked_out(self, batch: Batch) -> None:
+        """Have it tried again; refuse the submissions that have waited too long by now."""
+        if not self._locked:
+            log.warning("Another program holds the database's lock; waiting.")
+        self._locked = True
+        self._in_flight = []
+        self._waiting.put_back(batch.items)
+        since_s = self._clock.monotonic_s() - LOCK_PATIENCE_S
+        self._refuse(
+            self._waiting.drop(
+                lambda item: self._stopped or (item.verb == "submit" and item.asked_s <= since_s)
+            ),
+            _busy,
+        )
 
     def _answer(self, committed: Committed) -> None:
         self._in_flight = []
@@ -196,33 +287,16 @@ class GroupCommit:
             else:
                 item.answer.set_result(outcome)
 
-    def _refuse(self, error: Callable[[], JobdError]) -> None:
-        items, self._in_flight = self._in_flight, []
+    def _refuse(self, items: Iterable[Item], error: Callable[[], JobdError]) -> None:
         for item in items:
             if not item.answer.done():
                 item.answer.set_exception(error())
 
-    async def _checkpoint(self, committed: Committed) -> None:
-        """Fold the WAL into the file from time to time, when nobody waits for the answer."""
-        self._pages += _PAGES_OF_A_COMMIT + committed.written_bytes // _BYTES_OF_A_PAGE
-        if self._pages < CHECKPOINT_PAGES:
-            return
-        self._pages = 0
-        try:
-            await self._database.checkpoint()
-        except sqlite3.Error as error:
-            if primary_code(error) != sqlite3.SQLITE_FULL:
-                raise
-            # the WAL still has all of it; the next round tries again
-            log.warning("The disk is full; the WAL was not folded into the database.")
-
     def _die(self, error: BaseException) -> None:
         """Fail all who wait and refuse all who come: nothing may be vouched for any more."""
-        self._stopped = True
-        self._in_flight = [*self._in_flight, *self._others, *self._submits]
-        self._others = []
-        self._submits.clear()
-        self._refuse(_unknown)
+        self._stopped = self._dead = True
+        items, self._in_flight = [*self._in_flight, *self._waiting.drop()], []
+        self._refuse(items, _unknown)
         if isinstance(error, Exception):
             log.critical("The writer has died.", exc_info=error)
             self._around.died(error)
@@ -235,6 +309,19 @@ def _initial_state(connection: sqlite3.Connection) -> State:
 
 def _full() -> JobdError:
     return StorageFull("storage_full", "There is no room on disk.", retryable=True)
+
+
+def _busy() -> JobdError:
+    return Unavailable(
+        "database_busy",
+        "Another program holds the database's lock.",
+        retryable=True,
+        retry_after_s=5,
+    )
+
+
+def _closing() -> JobdError:
+    return Unavailable("starting", "The daemon is stopping.", retryable=True)
 
 
 def _unknown() -> JobdError:

@@ -24,8 +24,15 @@ def take(tx: Transaction, jobs: dict[int, NewJob]) -> set[int]:
     if not keyed:
         return set()
     keys = [_row(seq, job) for seq, job in keyed.items()]
-    taken = tx.rows(_SQL["take_keys"], keys=tx.array(keys), now=tx.now_ms)
+    taken = tx.rows(_SQL["take_keys"], keys=tx.array(keys), now=tx.trusted_ms)
     return keyed.keys() - {seq for (seq,) in taken}
+
+
+def give_back(tx: Transaction, jobs: dict[int, NewJob]) -> None:
+    """Free the keys that this transaction has given to `jobs`, which are not inserted."""
+    keys = [_row(seq, job) for seq, job in jobs.items() if job.idempotency]
+    if keys:
+        tx.rows(_SQL["give_back_keys"], keys=tx.array(keys))
 
 
 def replay(tx: Transaction, jobs: dict[int, NewJob]) -> dict[int, Submitted | JobdError]:

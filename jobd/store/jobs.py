@@ -18,7 +18,7 @@ from jobd.domain.events import Event, callback_mask, status_event
 from jobd.domain.jobs import Artifact, NewJob, Settlement, Submitted
 from jobd.domain.outcomes import was_cancelled
 from jobd.domain.statuses import TERMINAL, Status
-from jobd.store import idempotency, results, uploads
+from jobd.store import admission, idempotency, results, uploads
 from jobd.store.attempts import lease_lost
 from jobd.store.queries import load
 from jobd.store.transaction import Transaction
@@ -32,17 +32,31 @@ def enqueue(tx: Transaction, jobs: Sequence[NewJob]) -> list[Submitted | JobdErr
     """Store each job, or find the one that its idempotency key names.
 
     Answers in order: Submitted, Invalid (`idempotency_key_reused`, or `validation_error`
-    for an upload that is not the principal's), or Gone (the key's job has been deleted).
-    A job that was stored is found by its key also when its uploads are gone.
+    for an upload that is not the principal's), Gone (the key's job has been deleted),
+    Unavailable (`queue_full`) or LimitReached (`quota_exceeded`). A job that was stored is
+    found by its key also when its uploads are gone, or there is no room for more.
     """
     by_seq = {tx.next_seq(): job for job in jobs}
     answers: dict[int, Submitted | JobdError] = {}
     answers.update(uploads.missing(tx, by_seq))
     able = {seq: job for seq, job in by_seq.items() if seq not in answers}
     not_new = idempotency.take(tx, able) | answers.keys()
-    answers.update(_insert(tx, {seq: job for seq, job in able.items() if seq not in not_new}))
+    new = {seq: job for seq, job in able.items() if seq not in not_new}
+    refused = _refused(tx, new)
+    answers.update(refused)
+    answers.update(_insert(tx, {seq: job for seq, job in new.items() if seq not in refused}))
     answers.update(idempotency.replay(tx, {seq: by_seq[seq] for seq in not_new}))
+    # their key was taken by one of this batch for which there is no room, so they have none
+    keyless = {seq: job.principal for seq, job in able.items() if seq not in answers}
+    answers.update(admission.refused(tx, keyless))
     return [answers[seq] for seq in by_seq]
+
+
+def _refused(tx: Transaction, new: dict[int, NewJob]) -> dict[int, JobdError]:
+    refused = admission.refused(tx, {seq: job.principal for seq, job in new.items()})
+    if refused:
+        idempotency.give_back(tx, {seq: new[seq] for seq in refused})
+    return refused
 
 
 def _insert(tx: Transaction, jobs: dict[int, NewJob]) -> dict[int, Submitted]:
@@ -57,11 +71,21 @@ def _insert(tx: Transaction, jobs: dict[int, NewJob]) -> dict[int, Submitted]:
         status = Status(added[seq])
         if status is Status.QUEUED:
             tx.ready.add(job.lane, job.queue)
-        due = {"run_at_ms": job.run_at_ms} if status is Status.SCHEDULED else {}
-        event_id = event_ids[seq]
-        event = Event(event_id, seq, job.job_id, status_event(status), tx.now_ms, 0, due)
+        tx.tally.moved(job.principal, job.lane, job.queue, None, status)
+        event_id, type_ = event_ids[seq], status_event(status)
+        event = Event(event_id, seq, job.job_id, type_, tx.now_ms, 0, _times(job, status))
         tx.happened(event, _mask(job))
     return {seq: Submitted(job.job_id, seq, event_ids[seq]) for seq, job in jobs.items()}
+
+
+def _times(job: NewJob, status: Status) -> dict[str, Any]:
+    """Return when something is due about the new job: the scheduler goes by its event."""
+    times: dict[str, Any] = {}
+    if status is Status.SCHEDULED:
+        times["run_at_ms"] = job.run_at_ms
+    if job.start_before_ms is not None:
+        times["start_before_ms"] = job.start_before_ms
+    return times
 
 
 def _mask(job: NewJob) -> int:
@@ -124,6 +148,7 @@ class _Ended(NamedTuple):
     released: int
     snoozes: int
     callback_mask: int
+    principal: str
 
 
 def settle(tx: Transaction, settlements: Sequence[Settlement]) -> list[JobdError | None]:
@@ -136,8 +161,8 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> list[JobdError
         first.setdefault(settlement.token, settlement)
     by_event = {tx.next_event_id(): settlement for settlement in first.values()}
     rows = [_settle_row(event_id, one) for event_id, one in by_event.items()]
-    ended = [_Ended(*row) for row in tx.rows(_SQL["settle"], ended=tx.array(rows), now=tx.now_ms)]
-    ended.sort()
+    times = {"now": tx.now_ms, "max_age": tx.rules.max_age_ms}
+    ended = sorted(_Ended(*row) for row in tx.rows(_SQL["settle"], ended=tx.array(rows), **times))
     _keep(tx, [(row, by_event[row.event_id]) for row in ended])
     written = {id(by_event[row.event_id]) for row in ended}
     return [None if id(one) in written else lease_lost() for one in settlements]
@@ -166,12 +191,15 @@ def _keep(tx: Transaction, ended: Sequence[tuple[_Ended, Settlement]]) -> None:
     artifacts: list[tuple[int, Artifact]] = []
     for row, asked in ended:
         status = Status(row.status)
+        tx.ready.freed(row.queue)
+        tx.tally.moved(row.principal, row.lane, row.queue, Status.PROCESSING, status)
         if status is not asked.status:
             # a cancel came between the decision and this commit
             asked = msgspec.structs.replace(asked, error=was_cancelled(row.attempt))  # noqa: PLW2901
         if status is Status.QUEUED:
             tx.ready.add(row.lane, row.queue)
-        elif status is Status.RETRYING or _has_something(asked):
+        elif status is Status.RETRYING or _has_something(asked) or row.attempt > 1:
+            # of a result that is nothing too: the attempt before has left its error
             kept.append(
                 results.Kept(row.seq, asked.error, asked.result, asked.partial, asked.summary)
             )

@@ -15,6 +15,14 @@ WHERE idempotency.expires_at <= :now
   AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.seq = idempotency.seq)
 RETURNING seq;
 
+-- name: give_back_keys
+-- Undoes the taking of keys for jobs that are not inserted. By primary key, in the
+-- transaction that took them.
+DELETE FROM idempotency
+WHERE (key, principal, route) IN (
+  SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:keys)
+);
+
 -- name: owners_of_keys
 -- Whose the taken keys are, in the transaction that found them taken. By primary key, jobs
 -- by rowid; no event_id means that the job is gone.
@@ -53,10 +61,15 @@ INSERT INTO job_inputs (seq, metadata, traceparent, callback_url, args) VALUES (
 -- name: settle
 -- Ends attempts. By rowid; fenced by token and status, so that a worker that overslept
 -- cannot write over its successor. A cancel that was committed after the outcome had been
--- decided wins here: the job must not run again.
+-- decided wins here: the job must not run again. Nothing is due later than the end of the
+-- job's age, at which it is failed.
 UPDATE jobs SET
   status = iif(jobs.cancel_requested AND ended.again, 'cancelled', ended.status),
-  run_at = iif(ended.delay_ms IS NULL OR jobs.cancel_requested, run_at, :now + ended.delay_ms),
+  run_at = iif(
+    ended.delay_ms IS NULL OR jobs.cancel_requested,
+    run_at,
+    max(:now, min(:now + ended.delay_ms, created_at + :max_age))
+  ),
   updated_at = :now,
   finished_at = iif(ended.again AND NOT jobs.cancel_requested, NULL, :now),
   expires_at = iif(ended.again AND NOT jobs.cancel_requested, NULL, :now + retention_ms),
@@ -81,4 +94,4 @@ FROM (
 WHERE jobs.seq = ended.seq AND jobs.lease_token = ended.token AND jobs.status = 'processing'
 RETURNING
   event_id, seq, job_id, status, lane, queue, attempt, run_at, expires_at, failures, crashes,
-  interrupted, released, snoozes, callback_mask;
+  interrupted, released, snoozes, callback_mask, principal;

@@ -1,3 +1,8 @@
+-- name: asked
+-- What a cancel finds. By job_id; the cancel follows in this transaction.
+SELECT job_id, seq, status, lease_token, principal, lane, queue FROM jobs
+WHERE job_id IN (SELECT value FROM json_each(:job_ids));
+
 -- name: cancel
 -- By job_id. One statement for every status, so that a cancel cannot fall between a claim
 -- and a settle: a job that waits is cancelled, a running one is marked once.
@@ -14,14 +19,9 @@ WHERE jobs.job_id = asked.job_id
   AND jobs.cancel_requested = 0
 RETURNING event_id, seq, job_id, status, attempt, expires_at, callback_mask;
 
--- name: cancelled
--- What a cancel found or left. By job_id, in the transaction of the cancel.
-SELECT job_id, seq, status, lease_token FROM jobs
-WHERE job_id IN (SELECT value FROM json_each(:job_ids));
-
 -- name: due
 -- Index jobs_due, from the longest overdue; the move follows in this transaction.
-SELECT seq FROM jobs
+SELECT seq, status, created_at, start_before, attempt FROM jobs
 WHERE status IN ('scheduled', 'retrying') AND run_at <= :now
 ORDER BY run_at
 LIMIT :limit;
@@ -31,7 +31,7 @@ LIMIT :limit;
 UPDATE jobs SET status = 'queued', updated_at = :now, event_id = due.event_id
 FROM (SELECT value ->> 0 AS seq, value ->> 1 AS event_id FROM json_each(:due)) AS due
 WHERE jobs.seq = due.seq AND jobs.status IN ('scheduled', 'retrying')
-RETURNING event_id, seq, job_id, attempt, lane, queue, callback_mask;
+RETURNING event_id, seq, job_id, principal, attempt, lane, queue, callback_mask;
 
 -- name: next_due
 -- The first entry of index jobs_due.
@@ -59,4 +59,5 @@ UPDATE jobs SET
 FROM (SELECT value ->> 0 AS seq, value ->> 1 AS event_id FROM json_each(:orphans)) AS orphans
 WHERE jobs.seq = orphans.seq AND jobs.status = 'processing'
 RETURNING
-  event_id, seq, job_id, status, attempt, lane, queue, interrupted, expires_at, callback_mask;
+  event_id, seq, job_id, status, attempt, principal, lane, queue, interrupted, expires_at,
+  callback_mask;

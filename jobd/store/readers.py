@@ -6,11 +6,12 @@ Not here: how a job looks on the wire (wire/), the reads inside a transaction (t
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
+from jobd.domain.estimates import Position, Run
 from jobd.domain.events import Event
 from jobd.domain.jobs import (
     Artifact,
@@ -23,9 +24,12 @@ from jobd.domain.jobs import (
     Summary,
     Upload,
 )
+from jobd.domain.queues import Queue
 from jobd.domain.statuses import TERMINAL, Status
+from jobd.store import queues
 from jobd.store.database import Database
 from jobd.store.queries import load
+from jobd.store.queues import contents, names_in_use
 from jobd.store.uploads import upload_of
 
 _SQL = load("readers.sql")
@@ -34,6 +38,9 @@ _METADATA = msgspec.json.Decoder(dict[str, str])
 _ERROR = msgspec.json.Decoder(JobError)
 _SUMMARY = msgspec.json.Decoder(Summary)
 _DATA = msgspec.json.Decoder(dict[str, Any])
+
+MOST_AHEAD = 1000
+"""Jobs ahead of a queued one that are counted to say its position."""
 
 _NEWEST = 2**62
 """Above every seq, and small enough to reckon with."""
@@ -97,6 +104,49 @@ class Readers:
             if row["jobs"]:
                 counts[Status(row["status"])] = row["jobs"]
         return counts
+
+    async def queues(
+        self, limits: Mapping[str, int], *, named: Collection[str] = (), in_use: bool = False
+    ) -> list[Queue]:
+        """Return these queues by name, and those that have a row or a job if `in_use`.
+
+        `limits` are those of the settings; a queue's row stands above them.
+        """
+
+        def read(connection: sqlite3.Connection) -> list[Queue]:
+            names = {*named, *(names_in_use(connection) if in_use else ())}
+            return contents(connection, names, limits)
+
+        return await self._database.read(read)
+
+    async def recent_runs(self, limit: int = 1000) -> list[Run]:
+        """Return the completed ones of about the `limit` newest jobs that are over, newest first.
+
+        A run is the job's last attempt.
+        """
+        rows = await _rows(self._database, "recent_runs", limit=limit)
+        return [
+            Run(row["kind"], row["lane"], max(row["finished_at"] - row["started_at"], 0) / 1000)
+            for row in rows
+        ]
+
+    async def position(self, job: Job, limits: Mapping[str, int]) -> Position | None:
+        """Return where a queued job stands now; None if it is no longer queued.
+
+        `limits` are those of the settings, by queue.
+        """
+
+        def find(connection: sqlite3.Connection) -> Position | None:
+            values = {"seq": job.seq, "limit": MOST_AHEAD + 1}
+            rows = connection.execute(_SQL["position"], values).fetchall()
+            if not rows:
+                return None
+            ((parked_at, ahead),) = rows
+            state = queues.states(connection, [job.queue], limits)[job.queue]
+            uncounted = parked_at is not None or ahead > MOST_AHEAD
+            return Position(state, parked_at is not None, None if uncounted else ahead)
+
+        return await self._database.read(find)
 
     async def catalog(self) -> bytes | None:
         """Return the catalogue that was saved last, None before the first."""

@@ -110,6 +110,34 @@ SELECT status, count(*) FROM jobs
 WHERE status IN ('scheduled', 'retrying') AND run_at >= 0
 GROUP BY status;
 
+-- name: recent_runs
+-- Index jobs_expiring, from its end: about the jobs that ended last, however long it holds
+-- those that ended before.
+SELECT kind, lane, started_at, finished_at FROM (
+  SELECT kind, lane, status, started_at, finished_at FROM jobs
+  WHERE expires_at >= 0
+  ORDER BY expires_at DESC
+  LIMIT :limit
+)
+WHERE status = 'completed';
+
+-- name: position
+-- How many jobs of its queue go before a queued one, and whether it is parked. Itself by
+-- rowid, those ahead by index jobs_ready, in its order and no more than :limit of them.
+SELECT
+  jobs.parked_at,
+  (
+    SELECT count(*) FROM (
+      SELECT 1 FROM jobs AS ahead
+      WHERE ahead.status = 'queued' AND ahead.parked_at IS NULL
+        AND ahead.lane = jobs.lane AND ahead.queue = jobs.queue
+        AND (ahead.priority, ahead.seq) < (jobs.priority, jobs.seq)
+      LIMIT :limit
+    )
+  ) AS ahead
+FROM jobs
+WHERE jobs.seq = :seq AND jobs.status = 'queued';
+
 -- name: catalog
 -- By primary key.
 SELECT value FROM meta WHERE key = 'catalog';

@@ -2,8 +2,11 @@
 
 Kept in memory so that a claim asks no queue in vain. A queue too many costs one statement;
 one too few would starve its jobs, so only a claim that found the queue's end removes it.
+A queue that may not start anything, paused or at its limit, is set aside in all lanes, or
+the writer would look at it again and again; whatever can change that frees it.
 
-Not here: the claim (claims.py), the look at the start (`queues_with_work` in claims.sql).
+Not here: the claim (claims.py), the look at the start (`queues_with_work` in claims.sql),
+whether a queue may start something (queues.py).
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,20 +18,48 @@ from jobd.domain.catalog import Lane
 class Ready:
     """Queues with work; a queue that was served goes to the back of its lane."""
 
-    def __init__(self, queues: Iterable[tuple[Lane, str]] = ()) -> None:
+    def __init__(
+        self,
+        queues: Iterable[tuple[Lane, str]] = (),
+        aside: Mapping[str, frozenset[Lane]] | None = None,
+    ) -> None:
         self._lanes: dict[Lane, dict[str, None]] = {"cpu": {}, "io": {}}
+        self._aside = dict(aside or {})
         for lane, queue in queues:
             self.add(lane, queue)
 
     def add(self, lane: Lane, queue: str) -> None:
-        """Note that the queue has a job; keeps its place if it had one."""
-        self._lanes[lane].setdefault(queue)
+        """Note that the queue has a job; keeps its place if it had one, also aside."""
+        if queue in self._aside:
+            self._aside[queue] |= {lane}
+        else:
+            self._lanes[lane].setdefault(queue)
 
     def served(self, lane: Lane, queue: str, *, empty: bool) -> None:
         """Move a queue that was claimed from to the back, or out if that was its end."""
         del self._lanes[lane][queue]
         if not empty:
             self._lanes[lane][queue] = None
+
+    def set_aside(self, queue: str) -> None:
+        """Serve the queue in no lane until it is freed."""
+        lanes = [lane for lane, queues in self._lanes.items() if queue in queues]
+        for lane in lanes:
+            del self._lanes[lane][queue]
+        self._aside[queue] = frozenset(lanes)
+
+    def freed(self, queue: str) -> None:
+        """Serve a queue again: call when a job of it stopped running or its rules changed.
+
+        Does nothing for a queue that is not aside, and no harm to one that still may not
+        start anything: the next claim sets it aside again.
+        """
+        for lane in sorted(self._aside.pop(queue, ())):
+            self._lanes[lane][queue] = None
+
+    def is_aside(self, queue: str) -> bool:
+        """Whether a claim found that nothing of the queue may start."""
+        return queue in self._aside
 
     def queues(self, lane: Lane) -> list[str]:
         """Return the lane's queues, the next to be served first."""
@@ -40,4 +71,5 @@ class Ready:
 
     def copy(self) -> Self:
         """Return one that can change without this one."""
-        return type(self)((lane, queue) for lane, queues in self._lanes.items() for queue in queues)
+        served = ((lane, queue) for lane, queues in self._lanes.items() for queue in queues)
+        return type(self)(served, self._aside)

@@ -21,6 +21,7 @@ from jobd.store.deliveries import NewDelivery, delete_messages, insert_messages
 from jobd.store.queries import load
 from jobd.store.ready import Ready
 from jobd.store.rules import Rules
+from jobd.store.tally import Tally
 
 _SQL = load("events.sql")
 
@@ -30,6 +31,15 @@ class Ids(msgspec.Struct):
 
     seq: int
     event: int
+
+
+class State(msgspec.Struct, frozen=True):
+    """What the writer knows between two commits."""
+
+    ids: Ids
+    ready: Ready
+    tally: Tally = msgspec.field(default_factory=Tally)
+    """Of all commits so far; a transaction reads it and notes its own moves elsewhere."""
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -50,8 +60,7 @@ class Transaction:
         *,
         times: Times,
         instance: int,
-        ids: Ids,
-        ready: Ready,
+        state: State,
         new_id: Callable[[str, int], str],
         rules: Rules,
         runnable: Mapping[str, Lane] | None,
@@ -61,8 +70,10 @@ class Transaction:
         self.rules = rules
         self.runnable = runnable
         self.instance = instance
-        self.ids = msgspec.structs.replace(ids)
-        self.ready = ready.copy()
+        self.ids = msgspec.structs.replace(state.ids)
+        self.ready = state.ready.copy()
+        self.standing = state.tally  # of the commits before this one: only to be read
+        self.tally = Tally()
         self.events = list[Event]()
         self.claims = list[Claim]()
         self.messages = 0
@@ -149,6 +160,7 @@ class Transaction:
     def savepoint(self) -> Iterator[None]:
         """Undo, in the database and here, what the block did if it raises."""
         ids, ready = msgspec.structs.replace(self.ids), self.ready.copy()
+        tally = self.tally.copy()
         events, claims, messages = len(self.events), len(self.claims), self.messages
         self._connection.execute("SAVEPOINT item")
         try:
@@ -156,6 +168,7 @@ class Transaction:
             self.save_history()
         except BaseException:
             self.ids, self.ready, self.messages = ids, ready, messages
+            self.tally = tally
             self._history, self._told = [], []
             del self.events[events:], self.claims[claims:]
             # false after a full disk or an I/O error: then nothing of the transaction is left

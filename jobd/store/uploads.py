@@ -2,7 +2,8 @@
 
 A row is a principal's claim to a file: without one it may not name the file, for a hash is
 no capability. As a job that is not done keeps its principal's claim, a file that nobody
-claims is a file that no such job needs.
+claims is a file that no such job needs. A claim that has expired goes when no job of its
+principal names the file any more, done or not: a retry of the job would need it.
 
 Not here: the files themselves (files/uploads.py), references in args (engine/inputs.py).
 """
@@ -16,6 +17,12 @@ from jobd.store.queries import load
 from jobd.store.transaction import Transaction
 
 _SQL = load("uploads.sql")
+
+KEPT_MS = 24 * 3600 * 1000
+"""How long an upload that no job names is kept."""
+
+LOOK_AGAIN_MS = 3600 * 1000
+"""What has expired but is still needed is not looked at again before."""
 
 
 class Owned(NamedTuple):
@@ -62,6 +69,27 @@ def remove(tx: Transaction, asked: Sequence[Owned]) -> list[bool | JobdError]:
         else:
             answers.append(NotFound("not_found", f"There is no upload {one.file_id} of yours."))
     return answers
+
+
+def retire(tx: Transaction, asked: Sequence[Owned]) -> list[bool]:
+    """Take claims away that have expired and that no job names; the others get a later time.
+
+    Answers in order: whether nobody claims the file any more, so that it may be unlinked.
+    """
+    array = tx.array(asked)
+    retired = {
+        Owned(*row) for row in tx.rows(_SQL["retire_uploads"], asked=array, now=tx.trusted_ms)
+    }
+    if len(retired) < len(asked):
+        tx.rows(
+            _SQL["keep_uploads"],
+            asked=array,
+            now=tx.trusted_ms,
+            at_least=tx.trusted_ms + LOOK_AGAIN_MS,
+            unknown=tx.trusted_ms + KEPT_MS,
+        )
+    claimed = {file_id for file_id, _ in tx.rows(_SQL["claims_to"], asked=array)}
+    return [one in retired and one.file_id not in claimed for one in asked]
 
 
 def missing(tx: Transaction, jobs: Mapping[int, NewJob]) -> dict[int, Invalid]:

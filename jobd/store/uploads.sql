@@ -20,6 +20,36 @@ WHERE (file_id, principal) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:a
   )
 RETURNING file_id, principal;
 
+-- name: retire_uploads
+-- By primary key. The time and the jobs that name it are looked at here, in the statement
+-- that removes it: it may have been sent or named again since it was found to have expired.
+DELETE FROM uploads
+WHERE (file_id, principal) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:asked))
+  AND expires_at <= :now
+  AND NOT EXISTS (
+    SELECT 1 FROM job_files CROSS JOIN jobs ON jobs.seq = job_files.seq
+    WHERE job_files.file_id = uploads.file_id AND jobs.principal = uploads.principal
+  )
+RETURNING file_id, principal;
+
+-- name: keep_uploads
+-- By primary key: those that jobs name live on as long as the newest of these, for which the
+-- head of the key of job_files is walked from its end.
+UPDATE uploads SET expires_at = max(
+  :at_least,
+  coalesce(
+    (
+      SELECT jobs.expires_at FROM job_files CROSS JOIN jobs ON jobs.seq = job_files.seq
+      WHERE job_files.file_id = uploads.file_id AND jobs.principal = uploads.principal
+      ORDER BY job_files.seq DESC
+      LIMIT 1
+    ),
+    :unknown
+  )
+)
+WHERE (file_id, principal) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:asked))
+  AND expires_at <= :now;
+
 -- name: claims_to
 -- Who claims these files now. By the head of the primary key.
 SELECT file_id, principal FROM uploads

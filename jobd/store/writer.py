@@ -4,6 +4,8 @@ Not here: when it is written and what happens if it cannot be (group_commit.py);
 verb does (jobs.py, claims.py, moves.py, attempts.py, finished.py, uploads.py …).
 """
 
+from collections.abc import Sequence
+
 from jobd.domain.jobs import (
     Cancelled,
     Checkpoint,
@@ -14,8 +16,13 @@ from jobd.domain.jobs import (
     Update,
     Upload,
 )
+from jobd.domain.queues import QueueChange
 from jobd.store.finished import Retry
-from jobd.store.group_commit import GroupCommit
+from jobd.store.group_commit import Condition, GroupCommit
+from jobd.store.moves import Promoted
+from jobd.store.parking import Place
+from jobd.store.retention import Looked, Retired
+from jobd.store.tally import Tally
 from jobd.store.uploads import Owned
 
 
@@ -23,7 +30,9 @@ class Writer:
     """What can be written. Each raises what its lines say.
 
     Any of them may raise OutcomeUnknown (it may or may not be written; the writer is
-    dead), StorageFull (it is not written) or Unavailable (the writer is closed or dead).
+    dead), StorageFull (it is not written) or Unavailable (it is not written: the writer is
+    closed or dead, or a submission met another program's lock). While the disk is full what
+    adds is refused at once, and what ends things waits until it fits.
     """
 
     def __init__(self, commits: GroupCommit) -> None:
@@ -37,15 +46,41 @@ class Writer:
         """Refuse what comes from now on, write what waits, stop."""
         await self._commits.close()
 
+    async def count(self) -> None:
+        """Count the jobs of before the start into the tally, once; the writer goes on meanwhile.
+
+        Until it returns the limits hold only against what has changed since the start.
+        """
+        await self._commits.count()
+
+    @property
+    def tally(self) -> Tally:
+        """Jobs by what they wait for, as of the newest commit; not to be changed."""
+        return self._commits.tally
+
+    @property
+    def storage_full(self) -> bool:
+        """Whether there is no room on disk: what adds is refused, nothing is claimed."""
+        return self._commits.storage_full
+
+    @property
+    def condition(self) -> Condition:
+        """What keeps it from writing, if anything does; for readiness."""
+        return self._commits.condition
+
     def wake(self) -> None:
         """Claim if there are slots and jobs: call when a slot became free."""
         self._commits.wake()
+
+    def is_aside(self, queue: str) -> bool:
+        """Whether the last claim that looked found the queue paused or at its limit."""
+        return self._commits.is_aside(queue)
 
     async def submit(self, job: NewJob) -> Submitted:
         """Store a job, or find the one its idempotency key names.
 
         Raises Invalid (`idempotency_key_reused`), Gone (the key's job has been deleted),
-        Unavailable (`queue_full`).
+        Unavailable (`queue_full`), LimitReached (`quota_exceeded`).
         """
         submitted: Submitted = await self._commits.ask("submit", job)
         return submitted
@@ -96,10 +131,52 @@ class Writer:
         unclaimed: bool = await self._commits.ask("remove_upload", Owned(file_id, principal))
         return unclaimed
 
-    async def promote(self) -> float | None:
-        """Queue what is due; return the seconds until more is (0: now), None if nothing will be."""
-        due_in_s: float | None = await self._commits.ask("promote", None)
-        return due_in_s
+    async def retire_upload(self, upload: Owned) -> bool:
+        """Take an expired claim away that no job names; True if nobody claims the file any more.
+
+        One that is named gets a later time instead.
+        """
+        unclaimed: bool = await self._commits.ask("retire_upload", upload)
+        return unclaimed
+
+    async def retire_jobs(self, seqs: Sequence[int]) -> Retired:
+        """Delete those of these jobs that are over and have no unsettled deliveries."""
+        retired: Retired = await self._commits.ask("retire_jobs", seqs)
+        return retired
+
+    async def retire_keys(self, limit: int) -> Looked:
+        """Look at up to `limit` expired idempotency keys; delete those whose jobs are gone."""
+        looked: Looked = await self._commits.ask("retire_keys", limit)
+        return looked
+
+    async def promote(self) -> Promoted:
+        """Queue what is due, some at a time; what is overdue by then is failed instead."""
+        promoted: Promoted = await self._commits.ask("promote", None)
+        return promoted
+
+    async def expire(self) -> int:
+        """Fail queued jobs that are overdue, some at a time; return when to look again.
+
+        In wall ms: now if any was failed. Jobs that are submitted later, but for those with
+        a start_before, are not overdue sooner.
+        """
+        next_ms: int = await self._commits.ask("expire", None)
+        return next_ms
+
+    async def unpark(self, place: Place) -> Place | None:
+        """Queue parked jobs behind `place` whose kind can run again, some of them.
+
+        Returns where to go on, None when that was the end.
+        """
+        on: Place | None = await self._commits.ask("unpark", place)
+        return on
+
+    async def set_queue(self, change: QueueChange) -> None:
+        """Pause or resume a queue, or set its limit; what runs goes on.
+
+        No transaction from then on claims a job that the change forbids.
+        """
+        await self._commits.ask("set_queue", change)
 
     async def recover(self) -> Recovered:
         """Void the leases of older starts; call when their workers are dead."""

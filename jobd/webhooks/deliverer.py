@@ -9,9 +9,10 @@ Not here: the attempt itself (sender.py), what it means (domain/deliveries.py).
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 
-from jobd.domain.clock import Clock
+from jobd.domain.clock import Clock, wait_until
 from jobd.domain.deliveries import (
     Attempted,
     DeadReason,
@@ -32,9 +33,6 @@ from jobd.webhooks.sender import Post, Sender
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 64
-
-MAX_SLEEP_S = 3600.0
-"""Looks again at least this often, in case the wall clock was set forward meanwhile."""
 
 DISK_FULL_WAIT_S = 1.0
 
@@ -122,11 +120,8 @@ class Deliverer:
         if wait_s is None:
             await self._wakened.wait()
             return
-        try:
-            async with asyncio.timeout(min(wait_s, MAX_SLEEP_S)):
-                await self._wakened.wait()
-        except TimeoutError:
-            return
+        at_ms = self._clock.wall_ms() + math.ceil(wait_s * 1000)
+        await wait_until(self._clock, at_ms, self._wakened)
 
     async def _begin(self, attempts: asyncio.TaskGroup, due: Sequence[Due]) -> None:
         if not due:

@@ -67,6 +67,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     next_attempt_at: Timestamp | None
     cancel_requested: bool
     queue_position: int | None
+    """Jobs of its queue that go before a queued one; null when too many to count, and in lists."""
     progress_pct: float
     """0 to 100; never falls within one attempt; 100 means completed."""
     step: str | None
@@ -74,6 +75,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     step_count: int | None
     message: str | None
     estimated_duration_seconds: float | None
+    """Of a whole run of its kind; null when it is not known or the job is done."""
     estimated_completion_time: Timestamp | None
     suggested_next_poll_time: Timestamp | None
     error: JobError | None
@@ -106,7 +108,8 @@ class JobDetail(Job, frozen=True, kw_only=True):
     retried_as: str | None
     batch_index: int | None
     waiting_for: str | None
-    """Why it is not running: run_at, backoff, slot or handler_missing."""
+    """Why it is not running: run_at, backoff, slot, queue_limit, queue_paused, handler_missing or
+    storage_full."""
 
 
 class JobList(msgspec.Struct, frozen=True):

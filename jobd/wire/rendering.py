@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from jobd.domain import jobs as domain
+from jobd.domain.estimates import UNKNOWN, Estimate
 from jobd.domain.events import Event
 from jobd.domain.statuses import Status
 from jobd.wire.events import JobEvent, PastEvent
@@ -29,42 +30,57 @@ from jobd.wire.uploads import Upload
 LONGEST_POLL_S = 30
 LONGEST_POLL_OF_DUE_S = 60
 
+_SHARE_OF_WAIT = 0.25
+_SHARE_OF_RUN = 0.2
+"""Of the estimated time, until the next poll."""
+
 _UNFINISHED_PCT = 99.9
 _NULL = msgspec.Raw(b"null")
 
 
-def retry_after_s(job: domain.Job, now_ms: int) -> int | None:
+def retry_after_s(job: domain.Job, now_ms: int, estimate: Estimate = UNKNOWN) -> int | None:
     """Return when asking again is worth it: whole seconds from 1; None when the job is done.
 
-    A job with a due time is worth asking at that time. Of any other one nothing is known
-    but its age: waiting as long again, in powers of two, finds its end late by at most
-    as much as it took.
+    A job with a due time is worth asking at that time, one whose start or end can be
+    estimated after a part of the time till then. Of any other nothing is known but its
+    age: waiting as long again, in powers of two, finds its end late by at most as much as
+    it took.
     """
+    since_ms: int | None
     match job.status:
         case Status.SCHEDULED | Status.RETRYING:
             due_in_s = math.ceil(((job.run_at_ms or now_ms) - now_ms) / 1000)
             return min(max(due_in_s, 1), LONGEST_POLL_OF_DUE_S)
         case Status.QUEUED:
-            age_ms = now_ms - job.updated_at_ms
+            share, known_s, since_ms = _SHARE_OF_WAIT, estimate.starts_in_s, job.updated_at_ms
         case Status.PROCESSING:
-            age_ms = now_ms - (job.started_at_ms or now_ms)
+            share, known_s, since_ms = _SHARE_OF_RUN, estimate.ends_in_s, job.started_at_ms
         case _:
             return None
+    if known_s is not None:
+        return min(max(math.ceil(share * known_s), 1), LONGEST_POLL_S)
+    age_ms = now_ms - (since_ms or now_ms)
     return min(1 << max((max(age_ms, 0) // 1000).bit_length() - 1, 0), LONGEST_POLL_S)
 
 
-def render_job(job: domain.Job, now_ms: int) -> Job:
+def render_job(job: domain.Job, now_ms: int, estimate: Estimate = UNKNOWN) -> Job:
     """Return the document of `job` as lists carry it."""
-    return Job(**_fields(job, now_ms))
+    return Job(**_fields(job, now_ms, estimate, None))
 
 
 def render_detail(
-    job: domain.Job, now_ms: int, *, inline_result_bytes: int, runnable: bool = True
+    job: domain.Job,
+    now_ms: int,
+    *,
+    inline_result_bytes: int,
+    estimate: Estimate = UNKNOWN,
+    waiting_for: str | None = None,
+    queue_position: int | None = None,
 ) -> JobDetail:
     """Return the whole document of `job`, which was read in detail.
 
-    A JSON result up to `inline_result_bytes` stands in it. `runnable` says whether the
-    handler of its kind is there. Raises ValueError without the inputs.
+    A JSON result up to `inline_result_bytes` stands in it. Raises ValueError without the
+    inputs.
     """
     inputs = job.inputs
     if inputs is None:
@@ -75,7 +91,7 @@ def render_detail(
     progress = job.progress
     url = _url(job)
     return JobDetail(
-        **_fields(job, now_ms),
+        **_fields(job, now_ms, estimate, queue_position),
         args=msgspec.Raw(inputs.args),
         result=msgspec.Raw(body) if body is not None and inline else _NULL,
         result_info=None if result is None else _result_info(result),
@@ -95,14 +111,17 @@ def render_detail(
         retry_of=job.retry_of,
         retried_as=job.retried_as,
         batch_index=None,
-        waiting_for=_waiting_for(job, runnable=runnable),
+        waiting_for=waiting_for,
     )
 
 
-def _fields(job: domain.Job, now_ms: int) -> dict[str, Any]:
+def _fields(
+    job: domain.Job, now_ms: int, estimate: Estimate, queue_position: int | None
+) -> dict[str, Any]:
     url = _url(job)
     status = job.status
-    poll_s = retry_after_s(job, now_ms)
+    poll_s = retry_after_s(job, now_ms, estimate)
+    ends_in_s = estimate.ends_in_s
     progress = job.progress
     completed = status is Status.COMPLETED
     return {
@@ -129,14 +148,16 @@ def _fields(job: domain.Job, now_ms: int) -> dict[str, Any]:
         "max_attempts": job.max_attempts,
         "next_attempt_at": (from_ms_or_none(job.run_at_ms) if status is Status.RETRYING else None),
         "cancel_requested": job.cancel_requested,
-        "queue_position": None,  # costs a scan of the queue
+        "queue_position": queue_position,
         "progress_pct": 100.0 if completed else _unfinished_pct(progress),
         "step": None if progress is None else progress.step,
         "step_index": None if progress is None else progress.step_index,
         "step_count": None if progress is None else progress.step_count,
         "message": None if progress is None else progress.message,
-        "estimated_duration_seconds": None,
-        "estimated_completion_time": None,
+        "estimated_duration_seconds": estimate.duration_s,
+        "estimated_completion_time": (
+            None if ends_in_s is None else from_ms(now_ms + round(ends_in_s * 1000))
+        ),
         "suggested_next_poll_time": None if poll_s is None else from_ms(now_ms + poll_s * 1000),
         "error": None if job.error is None else render_error(job.error),
         "result_summary": None if job.summary is None else _summary(job.summary),
@@ -162,17 +183,6 @@ def _unfinished_pct(progress: domain.Progress | None) -> float:
     if progress is None or progress.pct is None:
         return 0.0
     return min(progress.pct, _UNFINISHED_PCT)
-
-
-def _waiting_for(job: domain.Job, *, runnable: bool) -> str | None:
-    match job.status:
-        case Status.SCHEDULED:
-            return "run_at"
-        case Status.RETRYING:
-            return "backoff"
-        case Status.QUEUED:
-            return "slot" if runnable else "handler_missing"
-    return None
 
 
 def render_error(error: domain.JobError) -> JobError:

@@ -29,6 +29,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     worker_slots: dict[str, Slots]
     """By lane: cpu, io."""
     estimated_wait_seconds: float | None
+    """Of a job submitted now, in the busier lane; null while it is not known."""
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -25,6 +25,8 @@ class SubmitRequest(
     priority: Annotated[int, Meta(ge=0, le=9)] = 5
     """0 is first."""
     run_at: Timestamp | None = None
+    start_before: Timestamp | None = None
+    """A job whose first attempt has not begun by then is failed."""
     timeout_seconds: Annotated[float, Meta(gt=0)] | None = None
     """Limit of one attempt; lowers the handler's, never raises it."""
     queue: Annotated[str, Meta(pattern=_NAME, max_length=100)] | None = None

@@ -28,6 +28,7 @@ from jobd.domain.events import Event
 from jobd.domain.jobs import Claim, Settlement
 from jobd.domain.statuses import Status
 from jobd.engine.commands import Commands
+from jobd.engine.estimates import Estimates
 from jobd.engine.kinds import Kinds
 from jobd.files.layout import Layout
 from jobd.files.logs import AttemptLog, Logs
@@ -93,6 +94,7 @@ class Slotted:
         self.free: dict[Lane, int] = {"cpu": 0, "io": 0}
         self.claims: asyncio.Queue[Claim] = asyncio.Queue()
         self.cancelled: list[str] = []
+        self.paused_queues: list[str] = []
 
     def free_slots(self) -> Mapping[Lane, int]:
         return self.free
@@ -104,6 +106,9 @@ class Slotted:
 
     def cancel(self, token: str) -> None:
         self.cancelled.append(token)
+
+    def paused(self, queue: str) -> None:
+        self.paused_queues.append(queue)
 
 
 class Reply(msgspec.Struct):
@@ -205,13 +210,21 @@ class Api:
                 Around(
                     publish=self.bus.publish,
                     free_slots=self.pool.free_slots,
-                    claimed=self.pool.claimed,
+                    claimed=self._claimed,
                     died=self.deaths.append,
                     runnable=lambda: self.kinds.lanes,
                     messages=lambda: None,
                 ),
             )
         )
+        self.estimates = Estimates(
+            self.clock,
+            self.bus,
+            slots={"cpu": 2, "io": 2},
+            free=self.pool.free_slots,
+            tally=lambda: self.writer.tally,
+        )
+        self.storage_full = False
         self.commands = Commands(
             config,
             self.clock,
@@ -239,9 +252,17 @@ class Api:
             instance_id="instance",
             started_at_ms=START_MS,
             sqlite_version="3.99",
+            estimate=self.estimates.of_job,
+            estimated_wait_s=self.estimates.wait_s,
+            tally=lambda: self.writer.tally,
+            storage_full=lambda: self.storage_full,
             **times,
         )
         self.http: aiohttp.ClientSession
+
+    def _claimed(self, claims: list[Claim]) -> None:
+        self.estimates.claimed(claims)
+        self.pool.claimed(claims)
 
     async def _ready(self) -> Mapping[str, Check]:
         return self.checks
@@ -322,6 +343,7 @@ async def running(folder: Path, config: Config, **times: float) -> AsyncIterator
     database = await Database.open(folder / "jobd.db")
     api = Api(folder, database, config, {"body_timeout_s": 30.0, **times})
     await api.writer.start()
+    await api.writer.count()
     runner = web.AppRunner(build(api.services), **SERVER_LIMITS)
     await runner.setup()
     await web.UnixSite(runner, api.socket).start()

@@ -76,6 +76,21 @@ async def test_the_status(api: Api) -> None:
     assert reply.headers["Cache-Control"] == "no-store"
 
 
+async def test_the_status_before_the_jobs_are_counted(api: Api) -> None:
+    await api.submit(Prefer="respond-async")
+    api.writer.tally.known = False
+
+    reply = await api.get("/v1/status")
+
+    assert (reply.json["queued"], reply.json["estimated_wait_seconds"]) == (1, None)
+
+
+async def test_the_status_says_how_long_a_job_would_wait(api: Api) -> None:
+    api.pool.free = {"cpu": 1, "io": 1}
+
+    assert (await api.get("/v1/status")).json["estimated_wait_seconds"] == 0.0
+
+
 async def test_without_a_catalogue_nothing_is_accepted(api: Api) -> None:
     api.kinds.catalog = None
 

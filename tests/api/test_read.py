@@ -5,10 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from jobd.bus import Bus
 from jobd.domain.jobs import Progress, Result, Update
+from jobd.domain.queues import QueueChange
+from jobd.domain.statuses import Status
 from jobd.engine.commands import Submission
+from jobd.engine.estimates import Estimates
+from jobd.store.tally import Tally
+from jobd.wire.times import from_ms
+from tests.support.clock import START_MS
 
 if TYPE_CHECKING:
     from tests.api.conftest import Api
@@ -178,3 +186,62 @@ async def test_a_parameter_is_refused(api: Api) -> None:
 
     for path in (url, f"{url}/result", f"{url}/artifacts", f"{url}/artifacts/a"):
         (await api.get(f"{path}?a=1")).problem(400, "unknown_parameter")
+
+
+async def test_a_queued_job_says_where_it_stands_and_what_it_waits_for(api: Api) -> None:
+    await api.submit()
+    url = (await api.submit()).headers["Location"]
+
+    waits = (await api.get(url)).job
+    api.storage_full = True
+    has_no_room = (await api.get(url)).job
+    await api.writer.set_queue(QueueChange("default", paused=True))
+    paused = (await api.get(url)).job
+
+    assert (waits.queue_position, waits.waiting_for) == (1, "slot")
+    assert (has_no_room.queue_position, has_no_room.waiting_for) == (1, "storage_full")
+    assert paused.waiting_for == "queue_paused"
+
+
+async def test_a_job_waits_for_a_place_in_its_queue(api: Api) -> None:
+    await api.writer.set_queue(QueueChange("default", concurrency=1))
+    await api.submit()
+    await api.claim()
+
+    waits = (await api.get((await api.submit()).headers["Location"])).job
+
+    assert (waits.queue_position, waits.waiting_for) == (0, "queue_limit")
+
+
+async def test_runs_teach_what_to_expect(api: Api) -> None:
+    await api.submit(Prefer="respond-async")
+    claim = await api.claim()
+    api.clock.advance(40)
+    await api.end(claim)
+
+    new = await api.submit(Prefer="respond-async")
+    await api.claim()
+    api.clock.advance(10)
+    running = await api.get(new.headers["Location"])
+
+    assert new.job.estimated_duration_seconds == 40
+    assert new.job.estimated_completion_time == from_ms(START_MS + 100_000)
+    assert new.headers["Retry-After"] == "5"
+    assert running.job.estimated_completion_time == from_ms(START_MS + 80_000)
+    assert running.headers["Retry-After"] == "6"
+    assert running.job.suggested_next_poll_time == from_ms(START_MS + 56_000)
+
+
+async def test_runs_of_an_earlier_start_are_learned(api: Api) -> None:
+    await api.submit(Prefer="respond-async")
+    claim = await api.claim()
+    api.clock.advance(3)
+    await api.end(claim)
+    later = Estimates(api.clock, Bus(), slots={}, free=dict, tally=Tally)
+
+    await later.learn_from_past(api.readers)
+
+    done = await api.readers.get(claim.job_id)
+    assert done is not None
+    running = msgspec.structs.replace(done, status=Status.PROCESSING, started_at_ms=api.clock.ms)
+    assert later.of_job(running, api.clock.ms).ends_in_s == 3

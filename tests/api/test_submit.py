@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobd.config import Config, Limits
 from jobd.domain.ids import JOB_ID
 from jobd.domain.jobs import JobError, Result
 from jobd.domain.statuses import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
     from tests.api.conftest import Api
 
 ASYNC = {"Prefer": "respond-async"}
@@ -46,13 +50,15 @@ async def test_the_answer_is_what_a_reading_finds(api: Api) -> None:
         "retention_seconds": 60,
         "metadata": {"é": "\x00"},
         "run_at": "2026-01-01T01:00:00+01:00",
+        "start_before": "2026-01-02T00:00:00Z",
     }
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
     submitted = await api.submit(document, traceparent=parent, **ASYNC)
 
     read = await api.get(submitted.headers["Location"])
-    assert submitted.json == read.json
+    assert submitted.json["queue_position"] is None  # nobody has looked
+    assert {**submitted.json, "queue_position": 0} == read.json
     assert submitted.headers["ETag"] == read.headers["ETag"]
     job = submitted.job
     assert bytes(job.args) == b'{"n":3}'
@@ -68,6 +74,57 @@ async def test_a_run_at_ahead_is_scheduled(api: Api) -> None:
     assert (reply.status, reply.job.status, reply.job.waiting_for) == (202, "scheduled", "run_at")
     assert reply.headers["Retry-After"] == "10"
     assert reply.json["suggested_next_poll_time"] == "2026-01-01T00:00:10Z"
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"start_before": "2026-01-01T00:00:00Z"},
+        {"start_before": "2026-01-01T00:00:05Z", "run_at": "2026-01-01T00:00:05Z"},
+    ],
+    ids=["now", "at run_at"],
+)
+async def test_a_start_that_cannot_be_in_time_is_refused(api: Api, times: dict[str, str]) -> None:
+    reply = await api.submit({"kind": "test.any", **times})
+
+    (error,) = reply.problem(422, "validation_error").errors
+    assert error.pointer == "#/start_before"
+
+
+async def test_a_replay_finds_a_job_that_had_to_start_by_now(api: Api) -> None:
+    document = {"kind": "test.any", "start_before": "2026-01-01T00:00:05Z"}
+    first = await api.submit(document, Idempotency_Key="k", **ASYNC)
+    api.clock.advance(5)
+
+    again = await api.submit(document, Idempotency_Key="k", **ASYNC)
+    another = await api.submit(document, Idempotency_Key="l", **ASYNC)
+
+    assert (again.status, again.job.job_id) == (202, first.job.job_id)
+    another.problem(422, "validation_error")
+
+
+async def test_a_run_at_behind_the_end_of_the_jobs_age_is_refused(api: Api) -> None:
+    last = await api.submit({"kind": "test.any", "run_at": "2026-01-30T23:59:59.999Z"})
+    reply = await api.submit({"kind": "test.any", "run_at": "2026-01-31T00:00:00Z"})
+
+    (error,) = reply.problem(422, "validation_error").errors
+    assert last.job.status == "scheduled"
+    assert error.pointer == "#/run_at"
+    assert "jobs.max_age_s" in error.detail
+
+
+async def test_a_job_that_was_not_started_in_time_says_so(api: Api) -> None:
+    document = {"kind": "test.any", "start_before": "2026-01-01T00:00:05Z"}
+    asking = asyncio.create_task(api.submit(document, Prefer="wait=9"))
+    await api.next_watch()
+    api.clock.advance(5)
+    await api.writer.expire()
+
+    job = (await asking).job
+
+    assert (job.status, job.attempt, job.charged_attempts) == ("failed", 0, 0)
+    assert job.error is not None
+    assert (job.error.code, job.error.retryable) == ("start_deadline", True)
 
 
 async def test_defaults_come_from_the_handler(api: Api) -> None:
@@ -155,8 +212,23 @@ async def test_the_same_key_gives_the_same_job(api: Api) -> None:
     again = await api.submit({"args": {"b": 2, "a": 1}, "kind": "test.any"}, Idempotency_Key='"k"')
 
     assert (again.status, again.headers["Idempotent-Replayed"]) == (202, "true")
-    assert again.json == first.json
+    assert again.json == {**first.json, "queue_position": 0}
     assert "Idempotent-Replayed" not in first.headers
+
+
+async def test_there_is_a_limit_on_what_waits(
+    serve: Callable[..., AbstractAsyncContextManager[Api]],
+) -> None:
+    limits = Limits(queued_jobs=2, queued_jobs_per_principal=1)
+    async with serve(Config(limits=limits)) as api:
+        await api.submit(Idempotency_Key="k", Prefer="respond-async")
+
+        refused = await api.submit(Prefer="respond-async")
+        replayed = await api.submit(Idempotency_Key="k", Prefer="respond-async")
+
+    assert refused.problem(429, "quota_exceeded").retryable
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert replayed.status == 202
 
 
 async def test_a_replay_of_a_finished_job_is_answered_done(api: Api) -> None:
@@ -246,7 +318,7 @@ async def test_a_body_that_breaks_the_schema(api: Api) -> None:
     ("field", "value"),
     [
         ("run_at", "0001-01-01T00:00:00+10:00"),
-        ("run_at", "9999-12-31T23:59:59-10:00"),
+        ("start_before", "9999-12-31T23:59:59-10:00"),
         ("retention_seconds", 604801),
         ("timeout_seconds", -1),
         ("args", {"a": DEEP}),

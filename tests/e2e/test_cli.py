@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-LATER = ("--run-at", "2999-01-01T00:00:00Z")
+from tests.support.clock import TOMORROW
+
+LATER = ("--run-at", TOMORROW)
 
 
 def csv_file(folder: Path, rows: int) -> Path:

@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 
 from jobd.cli.main import run
 from tests.e2e.conftest import Daemon
+from tests.support.clock import TOMORROW
 
 
 def submitted(daemon: Daemon, kind: str, *options: str) -> str:
@@ -44,7 +45,7 @@ def test_a_failed_job_is_retried_once(daemon: Daemon) -> None:
 
 def test_a_job_that_has_ended_is_deleted_and_gone(daemon: Daemon) -> None:
     job_id = failed(daemon)
-    waiting = submitted(daemon, "test.echo", "--run-at", "2999-01-01T00:00:00Z")
+    waiting = submitted(daemon, "test.echo", "--run-at", TOMORROW)
 
     deleted = daemon.jobd("rm", waiting, job_id)
 

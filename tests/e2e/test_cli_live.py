@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Daemon
+from tests.support.clock import TOMORROW
 
 STEPS = 12
 
@@ -139,7 +140,7 @@ def test_watch_paints_several_jobs_in_one_block(
     daemon: Daemon, path: Walk, terminal: Terminal
 ) -> None:
     walking = submitted(daemon, path)
-    waiting = submitted(daemon, path, "--run-at", "2999-01-01T00:00:00Z")
+    waiting = submitted(daemon, path, "--run-at", TOMORROW)
 
     with painting(daemon, terminal, "stdout", "watch", walking, waiting) as process:
         terminal.until("scheduled")

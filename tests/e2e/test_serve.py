@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import JOBD, Daemon
+from tests.support.clock import TOMORROW
 
 
 def serve(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -117,7 +118,7 @@ def test_a_foreign_database_exits_78(stopped: Daemon) -> None:
 def test_what_was_accepted_is_there_after_kill_9(daemon: Daemon) -> None:
     done = submit(daemon, "test.echo", '{"n": 1}')
     assert daemon.jobd("wait", done).returncode == 0
-    later = daemon.jobd("submit", "test.echo", '{"n": 2}', "--run-at", "2099-01-01T00:00:00Z")
+    later = daemon.jobd("submit", "test.echo", '{"n": 2}', "--run-at", TOMORROW)
 
     daemon.kill()
     daemon.start()

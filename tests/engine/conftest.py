@@ -71,6 +71,7 @@ class HeldPool:
         self.slots: dict[Lane, int] = {"cpu": 0, "io": 0}
         self.begun: asyncio.Queue[Attempt] = asyncio.Queue()
         self.cancelled: list[str] = []
+        self.recalled: list[str] = []
 
     def free(self) -> dict[Lane, int]:
         return dict(self.slots)
@@ -83,6 +84,10 @@ class HeldPool:
 
     def cancel(self, token: str) -> bool:
         self.cancelled.append(token)
+        return True
+
+    def recall(self, token: str) -> bool:
+        self.recalled.append(token)
         return True
 
 
@@ -105,6 +110,7 @@ class Engine:
         self.dispatcher = Dispatcher(
             self.kinds,
             Logs(self.layout.logs, head_bytes=1_000_000),
+            layout=self.layout,
             default_backoff=BackoffPolicy(base_s=60),
             random=lambda: 0.5,
         )

@@ -6,13 +6,22 @@ import asyncio
 import gc
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from jobd.domain.errors import Unavailable
 from jobd.domain.jobs import JobError, Progress, Settlement
-from jobd.domain.outcomes import CancelledByRequest, Completed, Failed, NotStarted
+from jobd.domain.outcomes import (
+    CancelledByRequest,
+    Completed,
+    Failed,
+    HandlerUnavailable,
+    NotStarted,
+)
 from jobd.domain.statuses import Status
+from jobd.files.uploads import path_of
+from jobd.store.parking import START
 
 if TYPE_CHECKING:
-    import pytest
-
     from jobd.domain.jobs import Claim
     from tests.engine.conftest import Engine
 
@@ -50,6 +59,91 @@ async def test_what_was_not_started_waits_again(engine: Engine) -> None:
 
     assert (job.status, job.attempt) == (Status.QUEUED, 0)
     assert await types(engine, job.seq) == ["queued", "processing", "queued"]
+
+
+async def test_a_job_whose_upload_is_gone_fails_without_a_charge(engine: Engine) -> None:
+    upload = await engine.upload()
+    path_of(engine.layout, upload.file_id).unlink()
+    engine.pool.slots["cpu"] = 1
+
+    submitted = await engine.submit(args={"rows": [{"$file": upload.file_id}]})
+    await engine.dispatcher.settled()
+
+    job = await engine.job(submitted.job_id)
+    assert job.error is not None
+    assert (job.status, job.attempt, job.failures) == (Status.FAILED, 0, 0)
+    assert (job.error.code, job.error.retryable) == ("input_missing", False)
+    assert upload.file_id in job.error.message
+    assert engine.pool.begun.empty()
+
+
+async def test_a_job_whose_upload_is_there_begins(engine: Engine) -> None:
+    upload = await engine.upload()
+
+    job = await engine.ended(Completed(), args={"rows": {"$file": upload.file_id}})
+
+    assert job.status is Status.COMPLETED
+
+
+async def test_a_claim_of_a_paused_queue_that_is_not_begun_is_released(engine: Engine) -> None:
+    """Its queue is paused between the commit of the claim and the hand-over."""
+    engine.pool.slots["cpu"] = 1
+    engine.when_claimed = lambda: engine.dispatcher.paused("slow")
+    paused = await engine.submit(queue="slow")
+    engine.pool.slots["cpu"] = 0
+    await engine.dispatcher.settled()
+
+    job = await engine.job(paused.job_id)
+    assert (job.status, job.attempt, job.released) == (Status.QUEUED, 0, 0)
+    assert engine.pool.begun.empty()
+
+
+async def test_a_claim_of_a_paused_queue_that_waits_in_the_pool_is_recalled(
+    engine: Engine,
+) -> None:
+    attempt = await engine.begin()
+
+    engine.dispatcher.paused("other")
+    engine.dispatcher.paused("default")
+
+    assert engine.pool.recalled == [attempt.claim.token]
+    attempt.end(NotStarted())
+    await engine.dispatcher.settled()
+
+
+async def test_a_job_whose_handler_cannot_be_imported_waits_for_the_next_catalogue(
+    engine: Engine,
+) -> None:
+    attempt = await engine.begin()
+
+    engine.dispatcher.unavailable("test.echo", "no module")
+    engine.pool.slots["cpu"] = 1
+    attempt.end(HandlerUnavailable("no module"))
+    await engine.dispatcher.settled()
+
+    job = await engine.job(attempt.claim.job_id)
+    assert (job.status, job.attempt, job.failures) == (Status.QUEUED, 0, 0)
+    with pytest.raises(Unavailable, match="no module"):
+        await engine.submit()
+    engine.know_kinds()
+    await engine.writer.unpark(START)
+    again = await engine.pool.begun.get()
+    assert again.claim.job_id == job.job_id
+    again.end(Completed())
+    await engine.dispatcher.settled()
+
+
+async def test_the_wait_for_settlements_has_an_end(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempt = await engine.begin()
+
+    in_time = await engine.dispatcher.settled(0.001)
+    attempt.end(Completed())
+
+    assert in_time is False
+    assert "not stored" in caplog.text
+    assert await engine.dispatcher.settled()
 
 
 async def test_a_running_job_is_cancelled_through_the_pool(engine: Engine) -> None:

@@ -40,6 +40,7 @@ class Seen:
         self.log: list[str] = []
         self.deaths: list[BaseException] = []
         self.claim_made = asyncio.Event()
+        self.kinds: Mapping[str, Lane] | None = None
 
     def free_slots(self) -> Mapping[Lane, int]:
         return self.free
@@ -229,18 +230,18 @@ async def database(path: Path) -> AsyncIterator[Database]:
 def open_writer(clock: FakeClock, seen: Seen) -> Callable[..., Writer]:
     """Make a writer that reports to `seen`; the caller starts and closes it."""
 
-    def make(database: Database, **options: Any) -> Writer:
+    def make(database: Database, *, rules: Rules = RULES, **options: Any) -> Writer:
         commits = GroupCommit(
             database,
             clock,
-            RULES,
+            rules,
             Around(
                 publish=seen.publish,
                 free_slots=seen.free_slots,
                 claimed=seen.claimed,
                 died=seen.deaths.append,
                 messages=seen.messages,
-                runnable=lambda: None,
+                runnable=lambda: seen.kinds,
             ),
             **options,
         )

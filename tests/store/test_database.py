@@ -15,6 +15,7 @@ import pytest
 from jobd.store.connection import Connection, atomically, writing
 from jobd.store.database import Database, DatabaseUnusable
 from jobd.store.schema import APPLICATION_ID, migrate, migrations
+from jobd.store.wal import CHECKPOINT_PAGES
 
 
 def pragma(connection: sqlite3.Connection, name: str) -> object:
@@ -152,6 +153,20 @@ async def test_a_place_that_cannot_keep_a_wal_is_refused() -> None:
         await Database.open(Path(":memory:"))
 
 
+async def test_room_is_not_made_for_what_has_another_cause(path: Path) -> None:
+    make_no_database(path)
+    asked: list[Path] = []
+
+    def make_room() -> bool:
+        asked.append(path)
+        return True
+
+    with pytest.raises(DatabaseUnusable):
+        await Database.open(path, make_room=make_room)
+
+    assert asked == []
+
+
 async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
     def fail(connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM meta")
@@ -211,6 +226,106 @@ async def test_reads_wait_for_an_idle_connection(path: Path) -> None:
 
     assert [await first, await second] == [True, 0]
     await database.close()
+
+
+async def test_an_emptied_file_gives_its_pages_back(database: Database, path: Path) -> None:
+    await database.run(fill_and_empty)
+    before = await database.sizes()
+
+    freed = await database.vacuum(100)
+    after = await database.sizes()
+    await database.checkpoint()
+
+    assert freed == 100
+    assert before.freelist_count - after.freelist_count == 100
+    assert before.page_count - after.page_count == 100
+    assert len(content(path)) == after.page_count * after.page_size
+
+
+def fill_and_empty(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO meta VALUES ('big', zeroblob(1000000))")
+    connection.execute("DELETE FROM meta WHERE key = 'big'")
+
+
+async def test_a_vacuum_that_finds_the_lock_held_frees_nothing(
+    database: Database, path: Path
+) -> None:
+    await database.run(fill_and_empty)
+    await database.run(lambda c: c.execute("PRAGMA busy_timeout = 1").fetchall())
+    other = writing(path)
+    other.execute("BEGIN IMMEDIATE")
+
+    freed = await database.vacuum(100)
+
+    other.close()
+    assert freed == 0
+
+
+async def test_the_wal_stays_small_though_somebody_always_reads(path: Path) -> None:
+    """Without a moment in which nobody reads, what is written goes to the WAL's end for ever."""
+    database = await Database.open(path, synchronous="normal", readers=3)
+    over = asyncio.Event()
+    reading = [asyncio.create_task(read_until(database, over)) for _ in range(6)]
+    wal = path.with_name("jobd.db-wal")
+    largest = 0
+
+    for _ in range(3000):
+        await database.run(
+            lambda c: c.execute("INSERT OR REPLACE INTO meta VALUES ('x', randomblob(30000))")
+        )
+        largest = max(largest, wal.stat().st_size)
+    over.set()
+    reads = await asyncio.gather(*reading)
+    await database.close()
+
+    assert largest <= 64 * 1024 * 1024
+    assert min(reads) > 0
+
+
+async def read_until(database: Database, over: asyncio.Event) -> int:
+    """Read all the time; return how often."""
+    reads = 0
+    while not over.is_set():
+        await database.read(lambda c: c.execute(_SLOW_READ).fetchall())
+        reads += 1
+    return reads
+
+
+_SLOW_READ = """
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+SELECT count(*) FROM n JOIN meta WHERE i = 1
+"""
+
+
+async def test_the_wal_is_cut_off_when_no_other_program_reads(
+    database: Database, path: Path
+) -> None:
+    wal = path.with_name("jobd.db-wal")
+    other = writing(path)
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM meta").fetchall()
+    await database.run(lambda c: c.execute("INSERT INTO meta VALUES ('x', zeroblob(20000000))"))
+
+    await database.checkpoint()
+    pinned = wal.stat().st_size
+    other.close()
+    await database.checkpoint()
+
+    assert pinned > 16 * 1024 * 1024
+    assert wal.stat().st_size == 0
+
+
+async def test_what_others_than_the_writer_commit_is_folded_too(
+    database: Database, path: Path
+) -> None:
+    wal = path.with_name("jobd.db-wal")
+
+    for _ in range(40):
+        await database.run(
+            lambda c: c.execute("INSERT OR REPLACE INTO meta VALUES ('x', randomblob(1000000))")
+        )
+
+    assert wal.stat().st_size < 3 * CHECKPOINT_PAGES * 4096
 
 
 async def test_the_one_private_name_of_aiosqlite_is_there(tmp_path: Path) -> None:

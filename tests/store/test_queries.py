@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 FOLDER = Path(jobd.store.__file__).parent
-FILES = sorted(path.name for path in FOLDER.glob("*.sql"))
+FILES = sorted(path.name for path in FOLDER.glob("*.sql") if path.name != "schema.sql")
 STATEMENTS = [(file, name) for file in FILES for name in load(file)]
 
 MAY_BE_WALKED = {"progress", "meta", "sqlite_schema", "sqlite_sequence"}
@@ -44,11 +44,20 @@ def test_no_statement_walks_a_table(schema: sqlite3.Connection, file: str, name:
     ("file", "name", "index"),
     [
         ("claims.sql", "pick", "jobs_ready (lane=? AND queue=?)"),
-        ("claims.sql", "queues_with_work", "jobs_ready (lane=? AND queue>?)"),
+        ("queues.sql", "queues_with_work", "jobs_ready (lane=? AND queue>?)"),
+        ("deadlines.sql", "next_head", "jobs_ready ((lane,queue,priority)>(?,?,?))"),
+        ("deadlines.sql", "old_queued", "jobs_ready (lane=? AND queue=? AND priority=?)"),
+        ("deadlines.sql", "old_parked", "jobs_parked_age (created_at<?)"),
+        ("deadlines.sql", "long_parked", "jobs_parked (parked_at>? AND parked_at<?)"),
+        ("deadlines.sql", "not_started", "jobs_start_before (start_before>? AND start_before<?)"),
+        ("deadlines.sql", "next_deadlines", "jobs_parked_age"),
         ("moves.sql", "due", "jobs_due (run_at<?)"),
         ("moves.sql", "next_due", "jobs_due"),
         ("moves.sql", "orphans", "jobs_running (queue>?)"),
         ("readers.sql", "events", "events_of_job (seq=? AND id>?)"),
+        ("retention.sql", "expiring", "jobs_expiring (expires_at>?)"),
+        ("retention.sql", "expired_keys", "idempotency_expiring (expires_at<?)"),
+        ("retention.sql", "expired_uploads", "uploads_expiring (expires_at<?)"),
     ],
 )
 def test_a_statement_over_a_backlog_uses_its_index_in_its_order(

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobd.domain.estimates import Run
 from jobd.domain.jobs import JobFilter, Result
+from jobd.domain.queues import QueueChange
 from jobd.domain.statuses import Status
+from jobd.store import readers
 
 if TYPE_CHECKING:
     from tests.store.conftest import Store
@@ -109,3 +112,76 @@ async def test_the_newest_catalogue_is_kept(store: Store) -> None:
 
     assert none is None
     assert await store.readers.catalog() == b"\x00new"
+
+
+async def test_a_queued_job_knows_who_goes_first(store: Store) -> None:
+    first = await store.submit()
+    job = await store.job((await store.submit()).job_id)
+    await store.submit(priority=0)
+    await store.submit(priority=9)
+    await store.submit(queue="other", priority=0)
+    await store.submit(lane="io", priority=0)
+
+    before = await store.readers.position(job, {})
+    await store.writer.cancel(first.job_id)
+    after = await store.readers.position(job, {})
+
+    assert before is not None
+    assert after is not None
+    assert (before.ahead, before.parked, after.ahead) == (2, False, 1)
+
+
+async def test_too_many_ahead_are_not_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MOST_AHEAD", 1)
+    jobs = [await store.job((await store.submit()).job_id) for _ in range(3)]
+
+    ahead = [await store.readers.position(job, {}) for job in jobs]
+
+    assert [one.ahead for one in ahead if one is not None] == [0, 1, None]
+
+
+async def test_a_position_says_how_its_queue_is(store: Store) -> None:
+    await store.running()
+    job = await store.job((await store.submit()).job_id)
+
+    limited = await store.readers.position(job, {"default": 2})
+    await store.writer.set_queue(QueueChange("default", paused=True))
+    paused = await store.readers.position(job, {})
+
+    assert limited is not None
+    assert paused is not None
+    assert (limited.queue.concurrency, limited.queue.processing) == (2, 1)
+    assert (paused.queue.paused, paused.queue.concurrency) == (True, None)
+
+
+async def test_a_parked_job_has_left_its_queue(store: Store) -> None:
+    store.seen.kinds = {}
+    job = await store.job((await store.submit()).job_id)
+    store.seen.free["cpu"] = 1
+    await store.writer.promote()
+
+    position = await store.readers.position(job, {})
+
+    assert position is not None
+    assert (position.parked, position.ahead) == (True, None)
+
+
+async def test_a_job_that_does_not_wait_has_no_position(store: Store) -> None:
+    job = await store.job((await store.running()).job_id)
+
+    assert await store.readers.position(job, {}) is None
+
+
+async def test_the_newest_runs_that_completed(store: Store, clock: FakeClock) -> None:
+    claim = await store.running(kind="a.b")
+    clock.advance(2.5)
+    await store.settle(claim, Status.COMPLETED)
+    claim = await store.running(kind="c.d", lane="cpu")
+    clock.advance(1)
+    await store.settle(claim, Status.COMPLETED)
+    await store.settled(Status.FAILED)
+
+    assert await store.readers.recent_runs() == [Run("c.d", "cpu", 1.0), Run("a.b", "cpu", 2.5)]
+    assert await store.readers.recent_runs(limit=2) == [Run("c.d", "cpu", 1.0)]

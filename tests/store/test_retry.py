@@ -10,9 +10,12 @@ import pytest
 from jobd.domain.errors import Conflict, NotFound
 from jobd.domain.jobs import Checkpoint, Submitted, Upload
 from jobd.domain.statuses import Status
+from tests.store.conftest import RULES
 
 if TYPE_CHECKING:
-    from tests.store.conftest import Store
+    from pathlib import Path
+
+    from tests.store.conftest import OpenStore, Store
     from tests.support.clock import FakeClock
 
 NEW_ID = "job_" + "f" * 32
@@ -180,3 +183,37 @@ async def test_a_job_whose_upload_is_gone_is_not_retried(store: Store) -> None:
     await store.writer.remove_upload(FILE_ID, "uid:1000")
 
     assert (await refusal(store, claim.job_id)).code == "input_missing"
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [({"queued_jobs": 2}, "queue_full"), ({"queued_jobs_per_principal": 2}, "quota_exceeded")],
+)
+async def test_a_copy_is_held_against_the_limits(
+    path: Path, open_store: OpenStore, limits: dict[str, int], code: str
+) -> None:
+    async with open_store(path, rules=msgspec.structs.replace(RULES, **limits)) as store:
+        one, other = [await store.settled(Status.FAILED) for _ in range(2)]
+        waits = await store.submit()
+
+        made, refused = await store.together(
+            store.writer.retry(one.job_id, "job_a"), store.writer.retry(other.job_id, "job_b")
+        )
+        active = await refusal(store, waits.job_id)
+
+        assert made.job_id == "job_a"
+        assert refused.code == code
+        assert active.code == "job_active"
+        assert (await store.job(other.job_id)).retried_as is None
+
+
+async def test_copies_and_deletions_are_counted(store: Store) -> None:
+    claims = [await store.settled(Status.FAILED) for _ in range(3)]
+
+    await store.writer.retry(claims[0].job_id, NEW_ID)
+    copied = (store.writer.tally.queued["cpu", "default"], store.writer.tally.finished)
+    await store.writer.delete(claims[0].job_id)
+    await store.writer.retire_jobs([claims[1].seq])
+
+    assert copied == (1, 3)
+    assert store.writer.tally.finished == 1

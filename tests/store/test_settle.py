@@ -67,6 +67,17 @@ async def test_a_job_without_a_result_has_none(store: Store) -> None:
     assert (job.has_result, job.result, job.error) == (False, None, None)
 
 
+async def test_a_job_that_ends_well_without_a_result_shows_no_earlier_error(store: Store) -> None:
+    claim = await store.settled(Status.RETRYING, delay_ms=0, failures_delta=1, error=ERROR)
+    await store.writer.promote()
+    (again,) = await store.claim()
+
+    await store.settle(again, Status.COMPLETED)
+
+    job = await store.job(claim.job_id)
+    assert (job.status, job.failures, job.error) == (Status.COMPLETED, 1, None)
+
+
 async def test_a_partial_result_keeps_its_counts(store: Store) -> None:
     summary = Summary(100, 97, 3)
 

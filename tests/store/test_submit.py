@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from jobd.domain.errors import Gone, Invalid, Unavailable
+from jobd.domain.errors import Gone, Invalid, LimitReached, Unavailable
 from jobd.domain.jobs import Submitted
 from jobd.domain.statuses import Status
+from tests.store.conftest import RULES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,6 +167,92 @@ async def test_too_many_waiting_submissions_are_refused_and_nothing_else_is(
     assert (refused.code, refused.retryable) == ("queue_full", True)
     assert all(isinstance(one, Submitted) for one in taken)
     assert cancelled.token == claim.token
+
+
+SMALL = msgspec.structs.replace(RULES, queued_jobs=3, queued_jobs_per_principal=2)
+
+
+async def test_of_a_batch_as_many_get_in_as_fit(path: Path, open_store: OpenStore) -> None:
+    async with open_store(path, rules=SMALL) as store:
+        whose = ["uid:1", "uid:1", "uid:1", "uid:2", "uid:2"]
+
+        *fit, over_quota, also_fits, full = await store.together(
+            *(store.submit(principal=principal) for principal in whose)
+        )
+
+    assert all(isinstance(one, Submitted) for one in [*fit, also_fits])
+    assert isinstance(over_quota, LimitReached)
+    assert (over_quota.code, over_quota.retryable) == ("quota_exceeded", True)
+    assert isinstance(full, Unavailable)
+    assert (full.code, full.retryable) == ("queue_full", True)
+
+
+async def test_only_jobs_that_wait_are_limited(path: Path, open_store: OpenStore) -> None:
+    async with open_store(path, rules=SMALL) as store:
+        await store.settled(Status.COMPLETED)
+        await store.running()
+        await store.submit()
+        await store.submit()
+
+        with pytest.raises(LimitReached):
+            await store.submit()
+
+
+async def test_a_replay_is_answered_when_there_is_no_room(
+    path: Path, open_store: OpenStore
+) -> None:
+    async with open_store(path, rules=SMALL) as store:
+        first = await store.submit(key="k")
+        await store.submit()
+
+        assert (await store.submit(key="k")).job_id == first.job_id
+
+
+async def test_the_key_of_a_refused_job_is_free(path: Path, open_store: OpenStore) -> None:
+    async with open_store(path, rules=SMALL) as store:
+        first = await store.submit()
+        await store.submit()
+        refused = await store.together(store.submit(key="k"), store.submit(key="k"))
+        await store.writer.cancel(first.job_id)
+
+        again = await store.submit(key="k")
+
+    assert [type(one) for one in refused] == [LimitReached, LimitReached]
+    assert not again.replayed
+
+
+async def test_a_retry_needs_room_too(path: Path, open_store: OpenStore) -> None:
+    async with open_store(path, rules=SMALL) as store:
+        failed = await store.settled(Status.FAILED)
+        waiting = [await store.submit() for _ in range(2)]
+
+        with pytest.raises(LimitReached):
+            await store.writer.retry(failed.job_id, "job_again")
+        await store.writer.cancel(waiting[0].job_id)
+
+        assert (await store.writer.retry(failed.job_id, "job_again")).job_id == "job_again"
+
+
+async def test_jobs_of_an_earlier_start_count_once_they_are_counted(
+    path: Path, open_store: OpenStore
+) -> None:
+    async with open_store(path) as store:
+        await store.submit()
+    async with open_store(path, rules=SMALL) as store:
+        await store.submit()
+        await store.writer.count()
+
+        with pytest.raises(LimitReached):
+            await store.submit()
+
+
+async def test_the_start_deadline_is_in_the_event(store: Store, clock: FakeClock) -> None:
+    at_ms = clock.ms + 1
+
+    submitted = await store.submit(start_before_ms=at_ms)
+
+    (event,) = store.seen.events
+    assert (event.seq, event.data) == (submitted.seq, {"start_before_ms": at_ms})
 
 
 async def test_a_cancelled_caller_has_submitted_all_the_same(store: Store) -> None:

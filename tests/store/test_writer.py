@@ -1,22 +1,23 @@
-"""The writer itself: batches, bad items, a full disk, I/O errors, the end."""
+"""The writer itself: batches, bad items, locks of others, I/O errors, the end."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import resource
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobd.domain.errors import OutcomeUnknown, StorageFull, Unavailable
+from jobd.domain.errors import NotFound, OutcomeUnknown, Unavailable
 from jobd.domain.jobs import Settlement, Submitted
 from jobd.domain.statuses import Status
-from jobd.store.group_commit import CHECKPOINT_PAGES
+from jobd.store.group_commit import LOCK_PATIENCE_S
+from jobd.store.waiting import MAX_WAITING_BYTES
+from jobd.store.wal import CHECKPOINT_PAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from jobd.store.database import Database
@@ -82,25 +83,6 @@ async def test_a_move_that_the_guard_refuses_is_an_error_of_its_item(store: Stor
     assert (await store.job(claim.job_id)).status is Status.PROCESSING
 
 
-async def test_a_full_disk_refuses_and_passes(store: Store) -> None:
-    async def allow(pages: int) -> None:
-        sql = f"PRAGMA max_page_count = {pages}"
-        await store.database.run(lambda c: c.execute(sql).fetchall())
-
-    first = await store.submit()
-    await allow(1)
-
-    with pytest.raises(StorageFull) as refused:
-        await store.submit(args=b'"' + b"x" * 100_000 + b'"')
-    await allow(1_000_000)
-    second = await store.submit()
-
-    assert refused.value.code == "storage_full"
-    assert second.seq == first.seq + 1
-    assert await store.query("SELECT seq FROM jobs") == [(first.seq,), (second.seq,)]
-    assert store.seen.deaths == []
-
-
 @pytest.fixture
 def fail_disk(path: Path) -> Iterator[Callable[[], None]]:
     """Let no file grow beyond the WAL as it is: the next commit's write fails with EFBIG."""
@@ -132,6 +114,7 @@ async def test_after_an_io_error_nothing_is_vouched_for_any_more(
     assert isinstance(death, sqlite3.OperationalError)
     assert death.sqlite_errorname.startswith("SQLITE_IOERR")
     assert "The writer has died." in caplog.text
+    assert store.writer.condition == "dead"
     with pytest.raises(Unavailable):
         await store.submit()
 
@@ -150,27 +133,95 @@ async def test_a_writer_that_dies_of_a_bug_fails_all_who_wait(
     assert [type(death) for death in seen.deaths] == [KeyError]
 
 
-async def test_a_lock_held_by_another_program_is_waited_for(store: Store, path: Path) -> None:
-    warned = asyncio.Event()
+class Lock:
+    """The database's write lock, held by another connection; every try gives up at once."""
 
-    class Warned(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            warned.set()
+    def __init__(self, path: Path) -> None:
+        self._other = sqlite3.connect(path, isolation_level=None)
 
-    handler = Warned(logging.WARNING)
-    logging.getLogger("jobd.store.group_commit").addHandler(handler)
-    await store.database.run(lambda c: c.execute("PRAGMA busy_timeout = 1").fetchall())
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    async def hold(self, store: Store) -> None:
+        await store.database.run(lambda c: c.execute("PRAGMA busy_timeout = 1").fetchall())
+        self._other.execute("BEGIN IMMEDIATE")
 
+    async def tried(self, store: Store) -> None:
+        """Wait until the writer has found it held."""
+        store.clock.read.clear()
+        await store.clock.read.wait()  # read for every batch, so the one before is over
+
+    def give(self) -> None:
+        self._other.execute("COMMIT")
+
+    def close(self) -> None:
+        self._other.close()
+
+
+@pytest.fixture
+async def lock(store: Store, path: Path) -> AsyncIterator[Lock]:
+    lock = Lock(path)
+    await lock.hold(store)
+    yield lock
+    lock.close()
+
+
+async def test_a_lock_held_by_another_program_is_waited_for(
+    store: Store, lock: Lock, caplog: pytest.LogCaptureFixture
+) -> None:
     asked = asyncio.ensure_future(store.submit())
-    await warned.wait()
-    other.execute("COMMIT")
-    submitted = await asked
+    for _ in range(3):
+        await lock.tried(store)
+    condition = store.writer.condition
+    lock.give()
 
-    other.close()
-    logging.getLogger("jobd.store.group_commit").removeHandler(handler)
-    assert isinstance(submitted, Submitted)
+    assert isinstance(await asked, Submitted)
+    assert (condition, store.writer.condition) == ("locked", "ok")
+    assert caplog.text.count("Another program holds the database's lock") == 1
+
+
+async def test_a_submission_that_waited_too_long_for_a_lock_is_refused_alone(
+    store: Store, lock: Lock
+) -> None:
+    old, cancel = asyncio.ensure_future(store.submit()), asyncio.ensure_future(cancel_none(store))
+    await lock.tried(store)
+    store.clock.advance(LOCK_PATIENCE_S)
+    young = asyncio.ensure_future(store.submit())
+
+    with pytest.raises(Unavailable) as refused:
+        await old
+    lock.give()
+    written = await young
+
+    assert (refused.value.code, refused.value.retryable) == ("database_busy", True)
+    assert await store.query("SELECT seq FROM jobs") == [(written.seq,)]
+    assert isinstance(await cancel, NotFound)
+
+
+async def cancel_none(store: Store) -> NotFound:
+    with pytest.raises(NotFound) as refused:
+        await store.writer.cancel("job_none")
+    return refused.value
+
+
+async def test_a_lock_does_not_keep_the_writer_from_closing(store: Store, lock: Lock) -> None:
+    asked = [asyncio.ensure_future(store.submit()), asyncio.ensure_future(store.writer.promote())]
+    await lock.tried(store)
+
+    await store.writer.close()
+
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Unavailable, Unavailable]
+
+
+async def test_waiting_submissions_are_bounded_in_number_and_in_bytes(
+    path: Path, open_store: OpenStore, new_job: NewJobs
+) -> None:
+    async with open_store(path, max_waiting=2) as store:
+        many = await store.together(*(store.submit() for _ in range(3)))
+    large = new_job(args=bytes(MAX_WAITING_BYTES))
+    async with open_store(path) as store:
+        heavy = await store.together(store.writer.submit(large), store.submit())
+
+    assert [type(answer) for answer in many] == [Submitted, Submitted, Unavailable]
+    assert heavy[1].code == "queue_full"
 
 
 async def test_close_writes_what_waits_and_claims_nothing(

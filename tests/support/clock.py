@@ -1,8 +1,12 @@
 """Time that stands still until the test moves it."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 START_MS = 1_767_225_600_000
+
+TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+"""A time to be scheduled at, for tests with the machine's own clock."""
 
 
 class FakeClock:
@@ -12,7 +16,10 @@ class FakeClock:
         self.ms = ms
         self.trusted: int | None = None
         self.read = asyncio.Event()
+        self.waits: asyncio.Queue[int] = asyncio.Queue()
+        """What was waited for: a test that gets one knows that somebody sleeps until then."""
         self._elapsed_s = 0.0
+        self._jumps = 0
         self._moved = asyncio.Event()
 
     def wall_ms(self) -> int:
@@ -26,17 +33,22 @@ class FakeClock:
         return self._elapsed_s
 
     async def wait_until(self, wall_ms: int) -> None:
-        while self.ms < wall_ms:
-            moved = self._moved
-            await moved.wait()
+        self.waits.put_nowait(wall_ms)
+        jumps = self._jumps
+        while self.ms < wall_ms and jumps == self._jumps:
+            await self._moved.wait()
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._elapsed_s += seconds
-        self.jump(seconds)
+        self._move(seconds)
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward or back, with no time passing."""
+        self._jumps += 1
+        self._move(seconds)
+
+    def _move(self, seconds: float) -> None:
         self.ms += round(seconds * 1000)
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()

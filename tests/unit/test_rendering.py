@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from jobd.api.codec import encode
+from jobd.domain.estimates import Estimate
 from jobd.domain.events import Event
 from jobd.domain.jobs import Inputs, Job, JobError, Progress, Result, Summary
 from jobd.domain.statuses import Status
@@ -213,24 +214,26 @@ def test_a_retrying_job_shows_the_last_error_and_the_next_attempt() -> None:
     assert shown.run_at is None
 
 
+def test_an_estimate_is_shown() -> None:
+    expected = Estimate(duration_s=4.0, starts_in_s=2.5, ends_in_s=6.5)
+
+    shown = render_detail(JOB, NOW_MS, inline_result_bytes=10, estimate=expected, queue_position=3)
+
+    assert (shown.estimated_duration_seconds, shown.queue_position) == (4.0, 3)
+    assert shown.estimated_completion_time == from_ms(NOW_MS + 6500)
+
+
 @pytest.mark.parametrize(
-    ("status", "why"),
-    [
-        (Status.SCHEDULED, "run_at"),
-        (Status.RETRYING, "backoff"),
-        (Status.QUEUED, "slot"),
-        (Status.PROCESSING, None),
-        (Status.COMPLETED, None),
-    ],
+    ("known_s", "queued", "processing"),
+    [(0.0, 1, 1), (4.1, 2, 1), (10.1, 3, 3), (100.0, 25, 20), (1e9, 30, 30)],
 )
-def test_why_a_job_is_not_running(status: Status, why: str | None) -> None:
-    assert detail(status=status).waiting_for == why
+def test_a_part_of_the_estimated_time_is_waited(
+    known_s: float, queued: int, processing: int
+) -> None:
+    known = Estimate(starts_in_s=known_s, ends_in_s=known_s)
 
-
-def test_a_job_whose_handler_is_gone_waits_for_it() -> None:
-    shown = render_detail(JOB, NOW_MS, inline_result_bytes=10, runnable=False)
-
-    assert shown.waiting_for == "handler_missing"
+    assert retry_after_s(JOB, NOW_MS, known) == queued
+    assert retry_after_s(job(status=Status.PROCESSING), NOW_MS, known) == processing
 
 
 def test_the_trace_id_is_the_one_of_the_submission() -> None:

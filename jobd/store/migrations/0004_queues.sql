@@ -19,9 +19,12 @@ WHERE status = 'queued' AND parked_at IS NULL;
 
 CREATE INDEX jobs_parked ON jobs (parked_at) WHERE status = 'queued' AND parked_at IS NOT NULL;
 
+CREATE INDEX jobs_parked_age ON jobs (created_at)
+WHERE status = 'queued' AND parked_at IS NOT NULL;
+
 -- Few jobs have a deadline for their start: an index of these alone costs the others nothing.
 CREATE INDEX jobs_start_before ON jobs (start_before)
-WHERE status = 'queued' AND start_before IS NOT NULL;
+WHERE status = 'queued' AND attempt = 0 AND start_before IS NOT NULL;
 
 -- What is over, in the order in which retention takes it.
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL;

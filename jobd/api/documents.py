@@ -1,0 +1,80 @@
+"""The document of one job as it is answered: with its version and the time of the next poll.
+
+Everything in one answer is of one moment, and of one estimate. Not here: the fields
+(wire/rendering.py), which job and which status (jobs.py).
+"""
+
+from typing import NamedTuple
+
+from jobd.api.codec import encode
+from jobd.api.services import Services
+from jobd.domain.estimates import AT_THE_END, Estimate, Position, waiting_for
+from jobd.domain.jobs import Job
+from jobd.domain.statuses import Status
+from jobd.store.rules import rules_of
+from jobd.wire.rendering import render_detail, retry_after_s
+
+
+class Document(NamedTuple):
+    """A job as it is seen at one moment."""
+
+    job: Job
+    now_ms: int
+    estimate: Estimate
+    position: Position | None
+
+    def version(self) -> dict[str, str]:
+        """Return the headers that say which version this is and when to ask for the next."""
+        headers = {"ETag": etag(self.job)}
+        poll_s = retry_after_s(self.job, self.now_ms, self.estimate)
+        if poll_s is not None:
+            headers["Retry-After"] = str(poll_s)
+        return headers
+
+
+class Documents:
+    """Makes the documents of single jobs, which were read in detail."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._limits = rules_of(services.config).concurrency
+
+    async def of(self, job: Job) -> Document:
+        """Return the document of a job that was read; looks up where a queued one stands."""
+        if job.status is not Status.QUEUED:
+            return self._document(job, None)
+        return self._document(job, await self._services.readers.position(job, self._limits))
+
+    def of_new(self, job: Job) -> Document:
+        """Return the document of a job that has just been stored, without a look at its queue."""
+        return self._document(job, AT_THE_END)
+
+    def _document(self, job: Job, position: Position | None) -> Document:
+        services = self._services
+        now_ms = services.clock.wall_ms()
+        return Document(job, now_ms, services.estimate(job, now_ms, position), position)
+
+    def encode(self, document: Document) -> bytes:
+        """Return the document's bytes."""
+        job, services = document.job, self._services
+        catalog = services.catalog()
+        return encode(
+            render_detail(
+                job,
+                document.now_ms,
+                inline_result_bytes=services.config.limits.inline_result_bytes,
+                estimate=document.estimate,
+                queue_position=None if document.position is None else document.position.ahead,
+                waiting_for=waiting_for(
+                    job,
+                    document.position,
+                    runnable=catalog is None or job.kind in catalog.handlers,
+                    storage_full=services.storage_full(),
+                ),
+            )
+        )
+
+
+def etag(job: Job) -> str:
+    """Return the job's version; weak, as the document also holds what changes with time."""
+    return f'W/"{job.event_id}"'
