@@ -37,11 +37,17 @@ def process(*command: str, ready: str, environ: dict[str, str] | None = None) ->
                 break
         else:
             raise AssertionError(f"{command} did not start:\n{seen}")
+        pid = _traced(child.pid) if command[0] == "strace" else child.pid
         try:
-            yield child.pid
+            yield pid
         finally:
-            child.send_signal(signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
             child.communicate(timeout=30)
+
+
+def _traced(tracer: int) -> int:
+    """Return what a tracer runs: a signal to the tracer itself would not be passed on."""
+    return int(Path(f"/proc/{tracer}/task/{tracer}/children").read_text().split()[0])
 
 
 def ready(child: "subprocess.Popen[str]") -> float:

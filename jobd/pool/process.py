@@ -33,6 +33,8 @@ _CHUNKS_BUFFERED = 64
 """More than a socket holds: what was there when a read began is read, and not for ever."""
 _CLOSED_S = 1.0
 """How long a child may live on that has closed its stream; one that ends does so at its end."""
+_TRACED_S = 0.02
+"""How soon to look again whether the tracer of a dead child has let go of it."""
 
 _DECODER: msgspec.msgpack.Decoder[Up] = msgspec.msgpack.Decoder(Up)
 
@@ -194,7 +196,13 @@ class Process:
     def _die(self) -> None:
         self._loop.remove_reader(self._pidfd)
         self.read()
-        self._how = _exit(self._pidfd)
+        try:
+            self._how = _exit(self._pidfd)
+        except BlockingIOError:
+            # a tracer (strace, a debugger) hears of a death first, and no event tells when
+            # it has let go
+            self._loop.call_later(_TRACED_S, self._die)
+            return
         self._loop.remove_reader(self._stream.fileno())
         self._loop.remove_writer(self._stream.fileno())
         self._stream.close()

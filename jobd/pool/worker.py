@@ -4,9 +4,8 @@ An attempt that has to end: take back what was not taken, read the replies that 
 (one that is there wins), then climb the ladder. Who takes too much memory, or does not come
 out of its setup, gets SIGKILL at once. A dead worker is never used again; its attempts get
 their outcomes, and its slots are free, only when it is collected and nothing that it started
-is left; so does one whose attempt had to end and did, but for what it had started (cpu). What
-any other job leaves running behind is left alone until its worker goes.
-The neighbours in the io lane of a job that has to be killed run again uncharged.
+is left. What a job leaves running behind in a worker that lives on is left alone until then,
+unless it had to be ended (cpu). In the io lane neighbours of one killed run again uncharged.
 
 Not here: the process itself (process.py), the rungs (ladder.py), which worker gets which job
 (supervisor.py).

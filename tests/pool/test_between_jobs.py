@@ -9,7 +9,6 @@ import pytest
 
 from jobd.domain.jobs import Claim
 from jobd.domain.outcomes import Completed, Failed
-
 from tests.pool.conftest import marked
 
 if TYPE_CHECKING:
