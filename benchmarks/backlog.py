@@ -117,7 +117,7 @@ class Drain:
         self.writer: Writer
 
     def free_slots(self) -> Mapping[Lane, int]:
-        return {"io": SLOTS - self._running if self._left > 0 else 0}
+        return {"io": min(SLOTS - self._running, self._left)}
 
     def claimed(self, claims: list[Claim]) -> None:
         self._running += len(claims)

@@ -24,6 +24,7 @@ from harness import Row, ask, daemon, process, rss_mb
 
 HERE = Path(__file__).parent
 CONNECTIONS = 64
+UNLIMITED = {"JOBD_LIMITS_QUEUED_JOBS_PER_PRINCIPAL": "1000000"}
 
 
 def submit_ratio(rounds: int, count: int) -> Row:
@@ -34,7 +35,7 @@ def submit_ratio(rounds: int, count: int) -> Row:
     with tempfile.TemporaryDirectory(prefix="jobd-bench-") as scratch:
         folder = Path(scratch)
         # no io worker: what is submitted stays queued, as with paused queues
-        with daemon(folder, JOBD_POOL_IO_WORKERS="0") as (jobd_socket, _):
+        with daemon(folder, **UNLIMITED, JOBD_POOL_IO_WORKERS="0") as (jobd_socket, _):
             status, headers, answer = ask(jobd_socket, "POST", "/v1/jobs", body)
             assert status == 202, answer
             dropped = {"Content-Length", "Date", "Server"}
