@@ -85,6 +85,12 @@ Examples:
 )
 @click.option("--run-at", metavar="TIME", callback=_moment, help="Not before this: RFC 3339.")
 @click.option(
+    "--start-before",
+    metavar="TIME",
+    callback=_moment,
+    help="Fail it if it has not started by then.",
+)
+@click.option(
     "--timeout",
     "timeout_s",
     metavar="SECONDS",
@@ -122,6 +128,7 @@ def submit(  # noqa: PLR0913 - one parameter per option
     queue: str | None,
     priority: int,
     run_at: datetime | None,
+    start_before: datetime | None,
     timeout_s: float | None,
     idempotency_key: str | None,
     callback_url: str | None,
@@ -141,6 +148,7 @@ def submit(  # noqa: PLR0913 - one parameter per option
         args=collect_args(args_json, named),
         priority=priority,
         run_at=run_at,
+        start_before=start_before,
         timeout_seconds=timeout_s,
         queue=queue,
         callback_url=callback_url,

@@ -18,6 +18,10 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int | None
     backoff_base_seconds: float | None
     backoff_cap_seconds: float | None
+    heartbeat_timeout_seconds: float | None
+    """How long an attempt may say nothing; null: as long as it likes."""
+    memory_mb: int | None
+    """What an attempt may use, in MiB; null: anything."""
     args_schema: dict[str, Any] | None
     """JSON Schema 2020-12; null takes any object."""
     distribution: str
@@ -64,6 +68,8 @@ def _handler(spec: HandlerSpec) -> Handler:
         max_attempts=spec.max_attempts,
         backoff_base_seconds=backoff.base_s if backoff else None,
         backoff_cap_seconds=backoff.cap_s if backoff else None,
+        heartbeat_timeout_seconds=spec.heartbeat_timeout_s,
+        memory_mb=spec.memory_mb,
         args_schema=spec.args_schema,
         distribution=spec.distribution,
         version=spec.version,

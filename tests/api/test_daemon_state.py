@@ -31,6 +31,8 @@ async def test_the_handlers_and_those_that_did_not_load(api: Api) -> None:
         "max_attempts": 7,
         "backoff_base_seconds": None,
         "backoff_cap_seconds": None,
+        "heartbeat_timeout_seconds": None,
+        "memory_mb": None,
         "distribution": "jobd-test",
         "version": "1.0",
         "target": "test:strict",
