@@ -14,7 +14,14 @@ from tests.e2e.conftest import JOBD, Daemon
 def test_children_that_die_while_they_are_traced_are_collected(tmp_path: Path) -> None:
     stopped = Daemon(tmp_path)
     tracer = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=fsync", "-o", "/dev/null"]
-    serve = [JOBD, "serve", "--config", stopped.config, "--state-dir", stopped.state_dir]
+    serve: list[str | Path] = [
+        JOBD,
+        "serve",
+        "--config",
+        stopped.config,
+        "--state-dir",
+        stopped.state_dir,
+    ]
     with subprocess.Popen(
         [*tracer, *serve], env=stopped.environ, stderr=subprocess.PIPE, text=True
     ) as tracing:
