@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-# a shell's background job ignores SIGINT and so would all that the tests start, Ctrl-C or not
+# a shell's background job ignores these two, and so would all that the tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 CGROUP2 = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")]

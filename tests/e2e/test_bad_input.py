@@ -1,9 +1,11 @@
 """The README's table of bad input: each of its lines is sent, and answered as it says."""
 
+import contextlib
 import json
 import re
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Daemon
+from tests.support.clock import TOMORROW
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 JSON = {"Content-Type": "application/json"}
@@ -32,6 +35,20 @@ class Caller:
         self.daemon = daemon
         transport = httpx.HTTPTransport(uds=daemon.socket)
         self.http = httpx.Client(transport=transport, base_url="http://localhost", timeout=30)
+
+    @contextlib.contextmanager
+    def beside(self, settings: str) -> "Iterator[Caller]":
+        """Give a caller of another daemon, with these settings."""
+        with tempfile.TemporaryDirectory() as folder:
+            daemon = Daemon(Path(folder))
+            daemon.config.write_text(settings)
+            try:
+                daemon.start()
+                other = Caller(daemon)
+                with other.http:
+                    yield other
+            finally:
+                daemon.close()
 
     def post(self, **job: Any) -> httpx.Response:
         return self.http.post("/v1/jobs", json=job)
@@ -99,6 +116,30 @@ def large_upload(caller: Caller) -> None:
     refused(answer, 413, "upload_too_large")
 
 
+def too_many_waiting(caller: Caller) -> None:
+    for limit, status, code in (
+        ("queued_jobs_per_principal", 429, "quota_exceeded"),
+        ("queued_jobs", 503, "queue_full"),
+    ):
+        with caller.beside(f"[limits]\n{limit} = 1\n") as other:
+            assert other.post(kind="test.echo", run_at=TOMORROW).status_code == 202
+            answer = other.post(kind="test.echo", run_at=TOMORROW)
+        refused(answer, status, code)
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+def full_disk(caller: Caller) -> None:
+    with caller.beside(f"[files]\nmin_free_bytes = {2**62}\n") as other:
+        refused(other.post(kind="test.echo"), 507, "storage_full")
+
+
+def too_late(caller: Caller) -> None:
+    answer = caller.post(kind="test.echo", run_at="2999-01-01T00:00:00Z")
+    problem = refused(answer, 422, "validation_error")
+    assert problem["errors"][0]["pointer"] == "#/run_at"
+    assert "jobs.max_age_s" in problem["errors"][0]["detail"]
+
+
 def bad_source(caller: Caller) -> None:
     folder = caller.daemon.folder
     (folder / "picture.csv").write_bytes(bytes(range(256)) * 50)
@@ -123,6 +164,9 @@ LINES: dict[str, Callable[[Caller], None]] = {
     "a callback to an address that is not allowed": forbidden_callback,
     "a `$file` that you have not uploaded": strange_upload,
     "an upload over the limit": large_upload,
+    "more waiting jobs than `[limits]` allows": too_many_waiting,
+    "a submission while the disk is full": full_disk,
+    "a `run_at` behind the end of the job's age": too_late,
     "a source that is missing, unreadable or no CSV": bad_source,
 }
 
