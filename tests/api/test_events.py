@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from tests.api.conftest import Api, Frame
+    from tests.api.conftest import Api, EventReader, Frame
 
     Serve = Callable[..., AbstractAsyncContextManager[Api]]
 
@@ -188,25 +188,33 @@ async def test_a_stream_is_resumed_at_another_daemon(serve: Serve) -> None:
     ]
 
 
+async def next_pct(events: EventReader) -> float:
+    frame = await events.next()
+    assert frame is not None
+    pct: float = frame.data["data"]["progress_pct"]
+    return pct
+
+
 async def test_progress_comes_at_most_once_in_an_interval(serve: Serve) -> None:
-    async with serve(Config(), progress_interval_s=0.2) as api:
+    async with serve(Config(), progress_interval_s=0.5) as api:
         url = await queued(api)
         claim = await api.claim()
         loop = asyncio.get_running_loop()
         async with api.stream(f"{url}/events") as events:
             await events.next()
+            began_s = loop.time()
             for pct in range(1, 50):
                 await report(api, claim, float(pct))
-            began_s = loop.time()
-            frames = [await events.next(), await events.next()]
+            pcts = [await next_pct(events)]
+            while pcts[-1] != 49.0:
+                pcts.append(await next_pct(events))
             took_s = loop.time() - began_s
             await report(api, claim, 60.0)
             await api.end(claim)
             rest = await events.rest()
 
-    pcts = [frame.data["data"]["progress_pct"] for frame in frames if frame is not None]
-    assert pcts == [1.0, 49.0]
-    assert took_s > 0.1
+    assert pcts[0] == 1.0
+    assert 0.5 * (len(pcts) - 1) <= took_s
     # what is held when the job ends is not news any more
     assert [frame.event for frame in rest] == ["job.completed"]
 
