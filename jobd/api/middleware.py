@@ -26,7 +26,7 @@ _OURS_TO_ECHO = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def boundary(clock: Clock) -> Middleware:
-    """Return the middleware; no exception but a broken connection passes it."""
+    """Return the middleware; no exception passes it."""
     ids = IdSource()
 
     @web.middleware
@@ -40,7 +40,7 @@ def boundary(clock: Clock) -> Middleware:
                 request[PRINCIPAL] = principal_of(request)
             response = await handler(request)
         except ConnectionError:
-            raise
+            response = _nobodys(request)
         except Exception as error:  # noqa: BLE001 - the last resort of every request
             response = _refusal(error, request, request_id)
         if not response.prepared:
@@ -53,6 +53,16 @@ def boundary(clock: Clock) -> Middleware:
 def identity_headers(request_id: str) -> dict[str, str]:
     """Return what every response carries; for those that are sent before they return."""
     return {"X-Request-Id": request_id, "Server": "jobd"}
+
+
+def _nobodys(request: web.Request) -> web.Response:
+    """Break the connection off, and return an answer that nobody gets.
+
+    A client that goes away is no error; aiohttp would log a traceback for each.
+    """
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 def _refusal(error: Exception, request: web.Request, request_id: str) -> web.Response:

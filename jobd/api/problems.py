@@ -63,6 +63,7 @@ PROBLEMS: Mapping[str, Kind] = {
     "queue_full": Kind(503, "The queue is full"),
     "database_busy": Kind(503, "Another program holds the database"),
     "starting": Kind(503, "jobd is starting"),
+    "storage_failed": Kind(503, "A file could not be read or written"),
     "outcome_unknown": Kind(503, "Whether it happened is not known"),
     "handler_unavailable": Kind(503, "The handler of this kind did not load"),
     "storage_full": Kind(507, "There is no room on disk"),

@@ -7,6 +7,7 @@ hand, and is refused rather than sent. Not here: results inside the job document
 
 import asyncio
 import base64
+import errno
 import logging
 import os
 from typing import BinaryIO
@@ -20,7 +21,7 @@ from jobd.api.middleware import REQUEST_ID, identity_headers
 from jobd.api.preferences import matches
 from jobd.api.problems import JobFailed
 from jobd.api.services import Services
-from jobd.domain.errors import Conflict, NotFound
+from jobd.domain.errors import Conflict, NotFound, Unavailable
 from jobd.domain.jobs import Job, Result
 from jobd.domain.statuses import Status
 from jobd.files.open import open_below
@@ -29,6 +30,8 @@ from jobd.wire.rendering import render_artifacts, retry_after_s
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
+
+_MAY_PASS = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class ResultRoutes:
@@ -129,10 +132,17 @@ class ResultRoutes:
         return response
 
     def _open(self, result: Result) -> BinaryIO:
-        """Open the stored file; OSError when it is not the one that was stored."""
+        """Open the stored file; OSError when it is not the one that was stored, or Unavailable."""
         if result.path is None:
             raise OSError("a result has neither a body nor a file")
-        file = open_below(self._services.layout.artifacts, result.path)
+        try:
+            file = open_below(self._services.layout.artifacts, result.path)
+        except OSError as error:
+            if error.errno not in _MAY_PASS:
+                raise
+            log.exception("A result could not be opened.")
+            detail = "The file of the result could not be opened just now."
+            raise Unavailable("storage_failed", detail, retryable=True) from error
         size_bytes = os.fstat(file.fileno()).st_size
         if size_bytes != result.size_bytes:
             file.close()

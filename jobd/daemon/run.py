@@ -95,6 +95,14 @@ class Daemon:
 
     async def run(self) -> int:
         """Start, serve, stop; return the exit status."""
+        try:
+            return await self._run()
+        except Exception:
+            if not self._status:
+                raise
+            return self._status  # it broke while it started, which has been logged
+
+    async def _run(self) -> int:
         self._handle_signals()
         server = self._config.server
         async with contextlib.AsyncExitStack() as stack:

@@ -22,12 +22,16 @@ from jobd.store.database import DatabaseUnusable
 
 EXIT_ALREADY_RUNNING = 75
 
+_NO_THREAD = "can't start new thread"
+"""What Python says, with a RuntimeError, when the system has none left: it may pass."""
+
 
 def serve(config: Config, environ: Mapping[str, str]) -> int:
     """Run the daemon until SIGTERM or SIGINT; return the exit status.
 
-    0 after a drain, 74 when the database could not be written, 75 when another daemon
-    holds the state folder or the socket, 78 when configuration or database are unusable.
+    0 after a drain, 74 when the database could not be written or the system has no thread
+    left, 75 when another daemon holds the state folder or the socket, 78 when configuration
+    or database are unusable.
     """
     logs.configure(config.log.level, config.log.format)
     layout = Layout(Path(config.server.state_dir))
@@ -47,6 +51,10 @@ def serve(config: Config, environ: Mapping[str, str]) -> int:
     except (ConfigError, DatabaseUnusable, recovery.WorkersRemain, PermissionError) as error:
         return _refuse(EXIT_CONFIG, error)
     except OSError as error:
+        return _refuse(EXIT_IO_ERROR, error)
+    except RuntimeError as error:
+        if str(error) != _NO_THREAD:
+            raise
         return _refuse(EXIT_IO_ERROR, error)
 
 

@@ -23,6 +23,7 @@ from jobd.engine.inputs import named_files
 from jobd.engine.kinds import Kinds
 from jobd.engine.queues import Queues
 from jobd.engine.uploads import Uploads
+from jobd.engine.written import reading_back
 from jobd.files.layout import Layout
 from jobd.files.remove import remove_job
 from jobd.files.uploads import Received
@@ -187,7 +188,9 @@ class Commands:
         await self._uploads.remove(file_id, principal)
 
     async def _read(self, job_id: str) -> Job:
-        job = await self._readers.get(job_id, detail=True)
+        """Return a job as it is after what was just written about it."""
+        with reading_back():
+            job = await self._readers.get(job_id, detail=True)
         if job is None:
             raise NotFound("job_not_found", f"There is no job {job_id}.")
         return job

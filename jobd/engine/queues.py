@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from jobd.domain.queues import Queue, QueueChange
+from jobd.engine.written import reading_back
 from jobd.store import parking
 from jobd.store.readers import Readers
 from jobd.store.writer import Writer
@@ -55,7 +56,8 @@ class Queues:
         await self._writer.set_queue(change)
         if change.paused:
             self._running.paused(change.name)
-        (queue,) = await self._readers.queues(self._limits, named={change.name})
+        with reading_back():
+            (queue,) = await self._readers.queues(self._limits, named={change.name})
         return queue
 
 

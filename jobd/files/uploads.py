@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -22,12 +23,14 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 
-from jobd.domain.errors import StorageFull, TooLarge
+from jobd.domain.errors import StorageFull, TooLarge, Unavailable
 from jobd.domain.ids import FILE_ID
 from jobd.files.layout import Layout, sync_folder
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 PART_BYTES = 256 * 1024
 """What is gathered for one turn on a thread: less would cost more to hand over than to write."""
@@ -64,7 +67,8 @@ async def receive(chunks: AsyncIterator[bytes], layout: Layout, limit_bytes: int
     """Write what comes to a temporary file and return it, durable.
 
     Raises TooLarge (`upload_too_large`) as soon as it is more than `limit_bytes`,
-    StorageFull, and what `chunks` raises. Then, and when it is cancelled, nothing is left.
+    StorageFull or Unavailable for what the system refuses, and what `chunks` raises. Then,
+    and when it is cancelled, nothing is left.
     """
     incoming = _Incoming(layout.incoming / secrets.token_hex(16))
     try:
@@ -130,7 +134,7 @@ def place(received: Received, layout: Layout) -> None:
     """Move a received file to where its content belongs; durable on return. Blocks.
 
     The same content that is there already is replaced by it, and who reads that goes on
-    reading. Raises StorageFull; the temporary file is then still there.
+    reading. Raises StorageFull or Unavailable; the temporary file is then still there.
     """
     path = path_of(layout, received.file_id)
     with room():
@@ -142,14 +146,16 @@ def place(received: Received, layout: Layout) -> None:
 
 @contextlib.contextmanager
 def room() -> Iterator[None]:
-    """Say StorageFull for a full disk, which is nobody's fault and may pass."""
+    """Say StorageFull for a full disk, Unavailable for all else that the system refuses."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        detail = "There is no room on disk."
-        raise StorageFull("storage_full", detail, retryable=True) from error
+        if error.errno in _NO_ROOM:
+            detail = "There is no room on disk."
+            raise StorageFull("storage_full", detail, retryable=True) from error
+        log.exception("An upload could not be written.")
+        detail = "The file could not be written, and is not kept."
+        raise Unavailable("storage_failed", detail, retryable=True) from error
 
 
 def discard(received: Received) -> None:

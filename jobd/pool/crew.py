@@ -110,9 +110,10 @@ class Crew:
             if spare is not None:
                 spare.standing_by = True
                 await self._posts[spare.worker_id].wait()
-                if self._spare is spare:  # it was not taken: it is gone
-                    self._spare = None
-            died_early = 0 if spare and spare.was_ready else died_early + 1
+            was_taken = self._spare is not spare  # perhaps before it was ready: it is not dead
+            if not was_taken:
+                self._spare = None
+            died_early = 0 if was_taken or (spare and spare.was_ready) else died_early + 1
             await self._pause("cpu", died_early)
 
     def _take_spare(self) -> Worker | None:

@@ -1,7 +1,7 @@
 """The folder of files that an attempt leaves with its job.
 
 Invariant: what is reported is on disk: the file's bytes, its name in the folder, and the
-folders that were made for it are fsynced before a `Left` exists.
+folders that it or an earlier attempt made for it are fsynced before a `Left` exists.
 """
 
 import contextlib
@@ -115,10 +115,12 @@ class Artifacts:
         if self._made:
             return
         folder = self._folder
+        # also if they are there: an earlier attempt may have died before it had synced them
+        self._made += [folder, folder.parent, folder.parent.parent]
+        folder = folder.parent.parent
         while not folder.exists():
-            self._made.append(folder)
             folder = folder.parent
-        self._made.append(folder)
+            self._made.append(folder)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _sync_folders(self) -> None:

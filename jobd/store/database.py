@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import msgspec
 
+from jobd.domain.errors import Unavailable
 from jobd.store import schema
 from jobd.store.connection import (
     Connection,
@@ -164,12 +165,17 @@ class Database:
         """Run `fn` on a read-only connection, waiting for an idle one.
 
         Rows are `sqlite3.Row`. `fn` must fetch all it asks for: an open cursor keeps the
-        WAL from being reset.
+        WAL from being reset. Raises Unavailable if this breaks the database.
         """
         await self._gate.wait()
         connection = await self._idle.get()
         try:
             return await connection.call(lambda c: self._judged(lambda: fn(c), _breaks_a_read))
+        except (sqlite3.Error, DatabaseUnusable) as error:
+            if isinstance(error, sqlite3.Error) and not _breaks_a_read(error):
+                raise
+            detail = "The database cannot be read: the daemon is stopping."
+            raise Unavailable("starting", detail, retryable=True) from error
         finally:
             self._idle.put_nowait(connection)
 

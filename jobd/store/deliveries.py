@@ -22,7 +22,7 @@ from jobd.domain.deliveries import (
     Message,
     RotatedSecret,
 )
-from jobd.domain.errors import StorageFull
+from jobd.domain.errors import StorageFull, Unavailable
 from jobd.domain.signing import new_secret
 from jobd.store.connection import primary_code
 from jobd.store.database import Database
@@ -64,7 +64,8 @@ def delete_messages(connection: sqlite3.Connection, seqs: Collection[int]) -> No
 class Deliveries:
     """What the deliverer reads and writes. Writes are durable on return.
 
-    Each write may raise StorageFull; nothing of it is written then.
+    Each write may raise StorageFull, or Unavailable (`database_busy`: another program holds
+    the lock); nothing of it is written then.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -141,9 +142,15 @@ class Deliveries:
         try:
             return await self._database.run(fn)
         except sqlite3.Error as error:
-            if primary_code(error) == sqlite3.SQLITE_FULL:
+            code = primary_code(error)
+            if code == sqlite3.SQLITE_FULL:
                 detail = "There is no room on disk."
                 raise StorageFull("storage_full", detail, retryable=True) from error
+            if code == sqlite3.SQLITE_BUSY:
+                detail = "Another program holds the database's lock."
+                raise Unavailable(
+                    "database_busy", detail, retryable=True, retry_after_s=5
+                ) from error
             raise
 
 

@@ -111,7 +111,8 @@ class GroupCommit:
     async def start(self) -> None:
         """Take the reserve, read where the ids stand and which queues have work; then serve."""
         await self._room.begin()
-        self._state = await self._database.run(_initial_state)
+        # read only, so that another program's lock does not keep the daemon from starting
+        self._state = await self._database.read(_initial_state)
         self._task = asyncio.create_task(self._run(), name="writer")
 
     async def count(self) -> None:
@@ -198,7 +199,7 @@ class GroupCommit:
             items,
             free=free,
             state=self._state,
-            times=Times(self._clock.wall_ms(), self._clock.trusted_ms()),
+            times=Times(self._clock.wall_ms(), self._clock.trusted_ms(), self._clock.monotonic_s),
             rules=self._rules,
             runnable=self._around.runnable(),
             instance=self._database.identity.start_number,

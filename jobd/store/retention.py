@@ -8,7 +8,6 @@ deliveries keeps its own, which clients are shown, and is passed over.
 Not here: when to look, and the files (engine/retention.py), deleting an upload (uploads.py).
 """
 
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -71,12 +70,12 @@ def retire_jobs(tx: Transaction, asked: Sequence[Sequence[int]]) -> list[Retired
 
 
 def _retire(tx: Transaction, seqs: Sequence[int]) -> Retired:
-    began_s = time.perf_counter()
+    began_s = tx.monotonic_s()
     tx.save_history()
     rows = tx.rows(_SQL["retire_jobs"], seqs=tx.array(seqs))
     if rows:
         finished.drop(tx, rows)
-    return Retired([row[0] for row in rows], time.perf_counter() - began_s)
+    return Retired([row[0] for row in rows], tx.monotonic_s() - began_s)
 
 
 def retire_keys(tx: Transaction, limits: Sequence[int]) -> list[Looked]:
@@ -88,7 +87,7 @@ def retire_keys(tx: Transaction, limits: Sequence[int]) -> list[Looked]:
 
 
 def _retire_keys(tx: Transaction, limit: int) -> Looked:
-    began_s = time.perf_counter()
+    began_s = tx.monotonic_s()
     rows = tx.rows(_SQL["expired_keys"], now=tx.trusted_ms, limit=limit)
     gone = [key for *key, has_job, _ in rows if not has_job]
     kept = [(*key, _until(tx, at)) for *key, has_job, at in rows if has_job]
@@ -96,7 +95,7 @@ def _retire_keys(tx: Transaction, limit: int) -> Looked:
         tx.rows(_SQL["retire_keys"], keys=tx.array(gone))
     if kept:
         tx.rows(_SQL["keep_keys"], keys=tx.array(kept))
-    return Looked(len(rows), time.perf_counter() - began_s)
+    return Looked(len(rows), tx.monotonic_s() - began_s)
 
 
 def _until(tx: Transaction, job_expires_at_ms: int | None) -> int:

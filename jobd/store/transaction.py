@@ -8,6 +8,7 @@ Not here: BEGIN and COMMIT (connection.py), the order of the verbs (batch.py).
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -49,6 +50,8 @@ class Times(msgspec.Struct, frozen=True):
     """By the wall clock."""
     trusted_ms: int
     """By the wall clock as far as it is believed: what deletes or fails by age goes by it."""
+    monotonic_s: Callable[[], float] = time.monotonic
+    """What measures how long something takes."""
 
 
 class Transaction:
@@ -67,6 +70,7 @@ class Transaction:
     ) -> None:
         self.now_ms = times.now_ms
         self.trusted_ms = times.trusted_ms
+        self.monotonic_s = times.monotonic_s
         self.rules = rules
         self.runnable = runnable
         self.instance = instance

@@ -26,7 +26,7 @@ from jobd.domain.deliveries import (
     next_attempt,
     parse_target,
 )
-from jobd.domain.errors import Invalid, StorageFull
+from jobd.domain.errors import Invalid, StorageFull, Unavailable
 from jobd.store.deliveries import Deliveries
 from jobd.webhooks.sender import Post, Sender
 
@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 64
 
-DISK_FULL_WAIT_S = 1.0
+NOT_WRITTEN_WAIT_S = 1.0
+"""While the disk is full, or its lock another program's."""
 
 Render = Callable[[Message], Awaitable[bytes | None]]
 """Returns what a message says; None if its job is gone."""
@@ -102,9 +103,9 @@ class Deliverer:
             self._wakened.clear()
             try:
                 wait_s = await self._turn(attempts)
-            except StorageFull:
-                log.error("The disk is full; deliveries wait.")  # noqa: TRY400 - no bug to trace
-                wait_s = DISK_FULL_WAIT_S
+            except (StorageFull, Unavailable) as error:
+                log.error("Deliveries wait.", extra={"reason": error.detail})  # noqa: TRY400 - no bug to trace
+                wait_s = NOT_WRITTEN_WAIT_S
             await self._wait(wait_s)
 
     async def _turn(self, attempts: asyncio.TaskGroup) -> float | None:
@@ -209,5 +210,5 @@ class Deliverer:
                 task.cancel()
         try:
             await self._record()
-        except StorageFull:
-            log.error("The disk is full; attempts will be made again.")  # noqa: TRY400 - no bug to trace
+        except (StorageFull, Unavailable) as error:
+            log.error("Attempts will be made again.", extra={"reason": error.detail})  # noqa: TRY400 - no bug to trace

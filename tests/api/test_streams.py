@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    import pytest
+
     from tests.api.conftest import Api
 
     Serve = Callable[..., AbstractAsyncContextManager[Api]]
@@ -70,6 +72,19 @@ async def test_a_client_that_does_not_read_is_cut_off(serve: Serve) -> None:
 
     assert 0 < received.count(b"event: job.queued") < 600
     assert not received.endswith(b"0\r\n\r\n")
+
+
+async def test_a_client_that_went_away_is_no_error(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(Config()) as api:
+        writers = [(await connect(api, "/v1/events"))[1] for _ in range(5)]
+        for writer in writers:
+            await close(writer)
+        for _ in range(5):
+            await api.submit()
+
+    assert caplog.record_tuples == []
 
 
 async def test_idle_streams_and_long_polls_ask_the_database_nothing(serve: Serve) -> None:

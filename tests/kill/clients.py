@@ -1,11 +1,12 @@
 """Clients of a daemon that is killed under them: they submit, poll, cancel, and write it down.
 
-`python tests/kill/clients.py <number> <socket> <folder> <seed>` is one of them. It is told on
-stdin, by a line, each time that the daemon is up again, and by the end of file to finish;
-it writes a byte to stdout for each job that was acknowledged. A submission whose answer was
-lost is repeated with the same Idempotency-Key until there is an answer.
+`python tests/kill/clients.py <number> <socket> <folder> <seed> <long>` is one of them; long
+is the share of jobs that take long. It is told on stdin, by a line, each time that the daemon
+is up again, and by the end of file to finish; it writes a byte to stdout for each job that was
+acknowledged. A submission whose answer was lost is repeated with the same Idempotency-Key
+until there is an answer.
 
-Not here: what the lines mean (history.py), who kills (loop.py).
+Not here: what the lines mean (tests/checker/history.py), who kills (loop.py).
 """
 
 import contextlib
@@ -26,11 +27,12 @@ _PATIENCE_S = 30.0
 _MAX_OPEN = 6
 """Jobs that a client has at a time; then it waits for the oldest."""
 _MAX_REMEMBERED = 30
+_MOST_INTERRUPTED = 5
+"""So many runs of a job may be cut short by a stop of the daemon: then it fails."""
 _CANCELLED = 0.2
 _FAILING = 0.1
 _FORGETFUL = 0.1
-_LONG = 0.04
-"""The shares of jobs: cancelled, failing first, sent by one who goes away, taking long."""
+"""The shares of jobs: cancelled, failing first, sent by one who goes away."""
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -120,7 +122,9 @@ class Ups:
 class Client:
     """One client: its calls, one after the other, and the jobs it knows."""
 
-    def __init__(self, number: int, path: str, folder: Path, seed: int) -> None:
+    def __init__(self, number: int, path: str, folder: Path, seed: int, long: float) -> None:
+        self._long = long
+        """The share of jobs that take long."""
         self._who = f"client-{number}"
         self._path, self._folder = path, folder
         self._notes = Notes(folder, self._who)
@@ -166,8 +170,8 @@ class Client:
 
     def _seconds(self) -> float:
         """Return how long a job takes: some must outlive a restart, or none could overlap."""
-        long = self._random.random() < _LONG
-        return self._random.uniform(0.5, 2) if long else self._random.uniform(0, 0.04)
+        long = self._random.random() < self._long
+        return self._random.uniform(0.5, 3) if long else self._random.uniform(0, 0.04)
 
     def _cancel(self, job_id: str) -> None:
         self._call(Call("cancel", self._open[job_id], job_id), {})
@@ -196,13 +200,15 @@ class Client:
             self._refused(n, call, status, document)
             return False
         shown = {"job_id": document["job_id"], "key": call.key, "status": document["status"]}
+        if document["done"] and "result" in document:
+            shown["result"] = document["result"]
         self._notes.say("return", n=n, outcome="ok", **shown)
         self._remember(document["job_id"], call.key, done=document["done"])
         return True
 
     def _invoke(self, call: Call) -> int:
         n = next(self._numbers)
-        self._notes.say("invoke", n=n, call=call.name, key=call.key)
+        self._notes.say("invoke", n=n, call=call.name, key=call.key, job_id=call.job_id)
         return n
 
     def _refused(self, n: int, call: Call, status: int, document: dict[str, Any]) -> None:
@@ -246,20 +252,21 @@ def every_job(path: str) -> Iterator[dict[str, Any]]:
 def audit(path: str, folder: Path, rounds: int = 60) -> None:
     """Wait until every job is over, and note what all of them came to.
 
-    A job that is not after `rounds` long polls is noted as it is: it does not end.
+    Those that are not after `rounds` long polls are noted as they are: they do not end.
     """
     for job in list(every_job(path)):
-        for _round in range(rounds):
-            if job["done"]:
-                break
+        while not job["done"] and rounds > 0:
+            rounds -= 1
             headers = {"Prefer": "wait=1; until=done"}
             _status, job = answer_of(ask(path, "GET", f"/v1/jobs/{job['job_id']}", headers))  # noqa: PLW2901
     notes = Notes(folder, "audit")
     for job in every_job(path):
-        key = job["metadata"]["key"]
-        notes.say("final", job_id=job["job_id"], key=key, status=job["status"])
+        ended = {"key": job["metadata"]["key"], "status": job["status"]}
+        most_runs = job["max_attempts"] + _MOST_INTERRUPTED
+        notes.say("final", job_id=job["job_id"], most_runs=most_runs, **ended)
     notes.close()
 
 
 if __name__ == "__main__":
-    Client(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])).run()
+    given = sys.argv
+    Client(int(given[1]), given[2], Path(given[3]), int(given[4]), float(given[5])).run()

@@ -1,10 +1,11 @@
 """Kill jobd with SIGKILL again and again while four clients work, and check what they saw.
 
-`python tests/kill/loop.py --cycles 300 [--seed 7]` prints a table, and exits 1 on a violation.
-The seed decides when to kill: before the daemon is ready, or so many acknowledged jobs and
-some milliseconds after. The daemon is started again at once, beside what it left behind.
+`python tests/kill/loop.py --cycles 300 [--seed 7] [--long 0.04]` prints a table, and exits 1
+on a violation. `--long` is the share of jobs that outlive a restart. The seed decides when to
+kill: before the daemon is ready, or so many acknowledged jobs and some milliseconds after. The
+daemon is started again at once, beside what it left behind.
 
-Not here: what the clients do (clients.py), what is a violation (history.py).
+Not here: what the clients do (clients.py), what is a violation (tests/checker/history.py).
 """
 
 import argparse
@@ -22,10 +23,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kill import clients, history
+from tests.checker import files, history
+from tests.kill import clients
 
 JOBD = str(Path(sys.executable).parent / "jobd")
 CLIENTS = 4
+LONG = 0.04
+"""The share of jobs that outlive a restart, or none could overlap."""
 _PATIENCE_S = 60.0
 _MAX_ACKS = 25
 _MAX_STARTUP_S = 0.5
@@ -53,10 +57,7 @@ class Result:
             "attempts": report.attempts,
             "attempts cut short": report.cut,
             "calls without an answer": report.unknown,
-            "acknowledged jobs lost": len(report.lost),
-            "terminal statuses changed": len(report.changed),
-            "overlapping runs": len(report.overlaps),
-            "keys with two jobs": len(report.doubled),
+            **{f"violations: {name}": len(found) for name, found in report.by_kind()},
             "seconds": round(self.seconds),
         }
         return "\n".join(
@@ -123,9 +124,9 @@ class Victim:
 class Crowd:
     """The client processes."""
 
-    def __init__(self, victim: Victim, folder: Path, seed: int) -> None:
+    def __init__(self, victim: Victim, folder: Path, seed: int, long: float = LONG) -> None:
         self._acks, acks = os.pipe()
-        arguments = [victim.socket, str(folder), str(seed)]
+        arguments = [victim.socket, str(folder), str(seed), str(long)]
         self._processes = [
             subprocess.Popen(
                 [sys.executable, clients.__file__, str(number), *arguments],
@@ -167,17 +168,18 @@ class Crowd:
             process.kill()
             process.wait()
             assert process.stdin is not None
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # what it was not told any more
+                process.stdin.close()
         os.close(self._acks)
 
 
-def run(folder: Path, cycles: int, seed: int) -> Result:
+def run(folder: Path, cycles: int, seed: int, long: float = LONG) -> Result:
     """Kill `cycles` times, let all jobs end, and check; HistoryError if nothing was shown."""
     began = time.monotonic()
     notes = folder / "history"
     notes.mkdir()
     victim = Victim(folder)
-    crowd = Crowd(victim, notes, seed)
+    crowd = Crowd(victim, notes, seed, long)
     try:
         early = _kill(victim, crowd, cycles, random.Random(seed))  # noqa: S311 - a seed to repeat
         crowd.finish()
@@ -186,7 +188,7 @@ def run(folder: Path, cycles: int, seed: int) -> Result:
     finally:
         crowd.close()
         victim.close()
-    report = history.check(history.read(notes))
+    report = history.check(files.read(notes))
     return Result(cycles, early, time.monotonic() - began, report)
 
 
@@ -196,7 +198,7 @@ def _kill(victim: Victim, crowd: Crowd, cycles: int, chance: random.Random) -> i
     moment = threading.Event()
     victim.begin()
     victim.wait_ready()
-    _wait_for_kinds(victim.socket)
+    wait_for_kinds(victim.socket)
     crowd.tell_up()
     for cycle in range(cycles):
         if cycle > 0 and chance.random() < _EARLY:
@@ -215,7 +217,7 @@ def _kill(victim: Victim, crowd: Crowd, cycles: int, chance: random.Random) -> i
     return early
 
 
-def _wait_for_kinds(path: str) -> None:
+def wait_for_kinds(path: str) -> None:
     """Return when handlers are known: later starts have kept them."""
     while not clients.answer_of(clients.ask(path, "GET", "/v1/handlers", {}))[1].get("handlers"):
         pass
@@ -225,14 +227,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Kill jobd again and again, and check.")
     parser.add_argument("--cycles", type=int, default=300)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--long", type=float, default=LONG, help="the share of long jobs")
     asked = parser.parse_args()
     seed = random.SystemRandom().randrange(2**32) if asked.seed is None else asked.seed
     folder = Path(tempfile.mkdtemp(prefix="jobd-kill-"))
     print(f"seed {seed}, in {folder}", flush=True)  # noqa: T201 - what it is for
-    result = run(folder, asked.cycles, seed)
+    result = run(folder, asked.cycles, seed, asked.long)
     print(result.table())  # noqa: T201
-    for violation in result.report.violations:
-        print(violation)  # noqa: T201
+    for name, found in result.report.by_kind():
+        for violation in found:
+            print(f"{name}: {violation}")  # noqa: T201
     if result.report.violations:
         return 1
     shutil.rmtree(folder)

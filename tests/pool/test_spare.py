@@ -4,7 +4,10 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
+
+import pytest
 
 from jobd.domain.jobs import Claim
 from jobd.domain.outcomes import Completed, Crashed
@@ -74,6 +77,24 @@ async def test_a_spare_that_dies_is_replaced(start_pool: "StartPool", claim: Mak
 
     assert await standing_by(pool) == spare + 1
     assert isinstance(await pool.run(claim("test.echo")), Completed)
+
+
+def has_another(pool: "Pool", worker_id: int) -> bool:
+    """Whether a worker that is ready is there, and not that one."""
+    return bool({one.worker_id for one in pool.workers("ready")} - {worker_id})
+
+
+async def test_a_spare_that_is_taken_before_it_is_ready_has_not_died(
+    start_pool: "StartPool", caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = await start_pool(spare=True)
+
+    for _ in range(4):
+        (worker,) = pool.workers("ready")
+        os.kill(worker.pid, signal.SIGKILL)
+        await pool.listener.until(partial(has_another, pool, worker.worker_id))
+
+    assert not [said for said in caplog.messages if "before they are ready" in said]
 
 
 async def test_without_cpu_workers_nobody_stands_by(start_pool: "StartPool") -> None:

@@ -12,8 +12,11 @@ from jobd.domain.statuses import Status
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
     from pathlib import Path
 
+    from jobd.store.database import Database
+    from jobd.store.writer import Writer
     from tests.store.conftest import OpenStore, Store
 
 
@@ -84,3 +87,16 @@ async def test_event_ids_begin_in_the_epoch_of_the_database(
         second = await store.submit()
 
     assert (first.event_id, second.event_id) == (2**40 + 1, 2 * 2**40 + 1)
+
+
+async def test_a_lock_of_another_program_does_not_keep_the_writer_from_starting(
+    database: Database, schema: sqlite3.Connection, open_writer: Callable[..., Writer]
+) -> None:
+    await database.run(lambda c: c.execute("PRAGMA busy_timeout = 1").fetchall())
+    schema.execute("BEGIN IMMEDIATE")
+    writer = open_writer(database)
+
+    await writer.start()
+    schema.execute("COMMIT")
+
+    await writer.close()

@@ -107,9 +107,11 @@ async def test_after_an_io_error_nothing_is_vouched_for_any_more(
         tasks = [asyncio.ensure_future(one) for one in asked]
         await asyncio.wait(tasks, timeout=0)
         fail_disk()
+        published = list(store.seen.events)
     answers = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert [type(answer) for answer in answers] == [OutcomeUnknown] * 3
+    assert store.seen.events == published
     (death,) = store.seen.deaths
     assert isinstance(death, sqlite3.OperationalError)
     assert death.sqlite_errorname.startswith("SQLITE_IOERR")

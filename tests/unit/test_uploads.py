@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobd.domain.errors import StorageFull, TooLarge
+from jobd.domain.errors import StorageFull, TooLarge, Unavailable
 from jobd.files import uploads
 from jobd.files.layout import Layout
 
@@ -142,11 +142,12 @@ async def test_a_file_that_cannot_be_written_leaves_nothing(layout: Layout) -> N
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(OSError, match="too large"):
+        with pytest.raises(Unavailable) as refused:
             await receive(layout, b"x" * 400_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
+    assert refused.value.code == "storage_failed"
     assert names(layout.uploads) == []
 
 

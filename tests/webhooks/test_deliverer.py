@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
 from standardwebhooks import Webhook
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jobd.domain.deliveries import Message
     from tests.webhooks.conftest import OpenOutbox, Outbox, Receiver
 
@@ -278,6 +281,26 @@ async def limit_pages(outbox: Outbox, pages: int) -> None:
     """Let the file have that many pages; no fewer than it has."""
     limit = f"PRAGMA max_page_count = {pages}"
     await outbox.database.run(lambda connection: connection.execute(limit).fetchall())
+
+
+async def test_a_lock_of_another_program_is_waited_out(
+    outbox: Outbox, receiver: Receiver, tmp_path: Path
+) -> None:
+    (delivery_id,) = await outbox.tell(receiver.url)
+    await outbox.database.run(lambda c: c.execute("PRAGMA busy_timeout = 1").fetchall())
+    other = sqlite3.connect(tmp_path / "jobd.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async with outbox.delivering() as deliverer:
+        while len(outbox.rendered) < 3:
+            deliverer.wake()
+            await outbox.a_while()
+        assert (receiver.requests, outbox.deaths) == ([], [])
+        other.close()
+        deliverer.wake()
+        await receiver.received(1)
+
+    assert await outbox.state(delivery_id) == ("succeeded", 1, None, None)
 
 
 async def test_a_bug_ends_the_loop_aloud(outbox: Outbox, receiver: Receiver) -> None:

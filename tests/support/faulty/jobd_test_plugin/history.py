@@ -12,14 +12,20 @@ import msgspec
 
 from jobd.sdk import Backoff, Context, Discard, Retry, handler
 
+LONG = "this will take long"
+
 
 class Witnessed(msgspec.Struct):
-    """Where to write, in whose name, how long to take, and how often to fail first."""
+    """Where to write, in whose name, how long to take, and how often to fail first.
+
+    The first run takes `first_s` more, and says so.
+    """
 
     folder: str
     key: str
     seconds: float
     failures: int
+    first_s: float = 0.0
 
 
 class Witness:
@@ -65,6 +71,9 @@ def _run(ctx: Context, args: Witnessed, witness: Witness) -> None:
     witness.say("start", run=run, attempt=ctx.attempt)
     try:
         ctx.checkpoint(ctx.attempt)
+        if args.first_s and ctx.attempt == 1:
+            ctx.progress(message=LONG)
+            threading.Event().wait(args.first_s)
         threading.Event().wait(args.seconds)  # a worker without a daemon is not told
         if ctx.attempt <= args.failures:
             raise Retry(code="as_planned")
