@@ -17,9 +17,9 @@ from tests.sim.weather import pause, stream
 
 RUN = Path(__file__).with_name("run.py")
 SEEDS = range(1, 81)
-"""Among them those that found something: 3, that a lock which another program holds ended the
-daemon (the deliverer did) or kept it from starting; 51, that a retry was refused as `not now`
-when it was made and could not be read back."""
+"""Two of them found something when they were first run: 3, that a lock which another program
+holds ended the daemon (the deliverer did) or kept it from starting; 51, that a retry was refused
+as `not now` when it was made and could not be read back."""
 
 
 @pytest.mark.timeout(300)
