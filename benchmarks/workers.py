@@ -12,7 +12,8 @@ from typing import Any
 import load
 from harness import Row, ask, daemon
 
-CONNECTIONS = 4
+CONNECTIONS = 1
+"""More would keep both cores busy themselves, and measure who wins them."""
 
 
 def get(path: str, url: str) -> Any:
@@ -119,7 +120,7 @@ def hogged(rounds: int, count: int) -> Row:
                 cancelled(path, hog)
     idle, busy = statistics.median(idles), statistics.median(busies)
     figures = f"{busy / idle:.2f} (p99 {busy:.2f} ms of {idle:.2f} ms)"
-    what = f"polls over {CONNECTIONS} connections while every cpu worker holds its GIL, of idle"
+    what = "polls, one after the other, while every cpu worker holds its GIL, of idle"
     return Row(what, figures, "≤ 2", met=busy <= 2 * idle)
 
 

@@ -33,6 +33,11 @@ def settle_in(daemon_pid: int) -> None:
     _default_signals()
     faulthandler.enable()
     os.nice(_NICENESS)
+    # where sessions are scheduled as groups (sched(7), autogroup), a nice value counts only
+    # among the processes of one: this is the group's own. Without privilege the kernel takes
+    # one such change in 100 ms, and what comes too soon stays as it was.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(_NICENESS), encoding="ascii")
     with contextlib.suppress(OSError):  # not everywhere may it be raised
         Path("/proc/self/oom_score_adj").write_bytes(_OOM_SCORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -78,3 +78,21 @@ async def test_a_thousand_jobs_one_after_another(start_pool: "StartPool", claim:
     assert {type(outcome) for outcome in outcomes} == {Completed}
     assert (pool.worker.pid, pool.worker.jobs_done) == (first.pid, 1000)
     assert os.listdir(pool.scratch.parent) == ["workers.lock"]  # noqa: PTH208 - names
+
+
+def group_of(pid: int) -> str | None:
+    """Return what the kernel says of the group that a process is scheduled in, if it has any."""
+    path = Path(f"/proc/{pid}/autogroup")
+    return path.read_text() if path.exists() else None
+
+
+@pytest.mark.needs("root")
+async def test_a_worker_gives_way_where_sessions_are_scheduled_as_groups(
+    start_pool: "StartPool",
+) -> None:
+    pool = await start_pool()
+
+    group = group_of(pool.worker.pid)
+
+    assert os.getpriority(os.PRIO_PROCESS, pool.worker.pid) >= 5
+    assert group is None or "nice 5" in group
