@@ -10,11 +10,12 @@ import pytest
 from jobd.bus import Bus
 from jobd.domain.estimates import AT_THE_END, UNKNOWN, Estimate, Position, waiting_for
 from jobd.domain.events import Event
-from jobd.domain.jobs import Claim, Job, Progress
+from jobd.domain.jobs import Job, Progress
 from jobd.domain.queues import QueueState
 from jobd.domain.statuses import Status
 from jobd.engine.estimates import RUNS_KEPT, Estimates, RunTimes
 from jobd.store.tally import Tally
+from tests.support.claims import CLAIM as ANY_CLAIM
 from tests.support.clock import START_MS, FakeClock
 
 if TYPE_CHECKING:
@@ -52,26 +53,8 @@ JOB = Job(
     retried_as=None,
     event_id=41,
 )
-CLAIM = Claim(
-    seq=7,
-    job_id="job_a",
-    token="t",  # noqa: S106 - names a lease
-    kind="import.csv",
-    queue="default",
-    lane="cpu",
-    attempt=1,
-    max_attempts=3,
-    timeout_ms=1500,
-    failures=0,
-    crashes=0,
-    interrupted=0,
-    released=0,
-    snoozes=0,
-    args=b"{}",
-    metadata={},
-    traceparent=None,
-    checkpoint=None,
-    claimed_at_ms=START_MS,
+CLAIM = msgspec.structs.replace(
+    ANY_CLAIM, seq=7, job_id="job_a", kind="import.csv", timeout_ms=1500, claimed_at_ms=START_MS
 )
 
 
