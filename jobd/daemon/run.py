@@ -212,6 +212,7 @@ class Daemon:
         around = Around(
             publish=self._bus.publish,
             free_slots=self._dispatcher.free_slots,
+            ahead=self._dispatcher.ahead,
             claimed=claimed,
             died=self._database_broke,
             messages=deliverer.wake,

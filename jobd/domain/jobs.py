@@ -97,6 +97,8 @@ class Claim(msgspec.Struct, frozen=True):
     traceparent: str | None
     checkpoint: bytes | None
     claimed_at_ms: int
+    limited: bool = False
+    """Whether its queue has a limit: then none of its jobs is handed over before it can run."""
 
 
 class Artifact(msgspec.Struct, frozen=True):

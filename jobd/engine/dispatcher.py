@@ -1,9 +1,13 @@
 """One attempt from claim to settlement, for each claim the writer hands over.
 
-The writer asks `free_slots` for every batch and claims for them in the same commit; each
-claim becomes one task here: run it in the pool, decide what its outcome means, settle.
-A lost lease drops the outcome: somebody else owns the attempt. A claim that is unwanted
-before its worker has it (cancelled, its queue paused, an upload gone) charges nobody.
+The writer asks `free_slots` and `ahead` for every batch and claims for them in the same
+commit; each claim is handed to the pool at once, what its outcome means is decided, and it is
+settled. A lost lease drops the outcome: somebody else owns the attempt. A claim that is
+unwanted before its worker has begun it (cancelled, its queue paused, an upload gone) charges
+nobody.
+
+An attempt is a chain of callbacks and no task: with jobs that take less than a millisecond, a
+task for each cost more than all else that is done here.
 
 Not here: what an outcome means (domain/outcomes.py), processes (pool/).
 """
@@ -13,6 +17,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from jobd.domain.ahead import NOTHING, Ahead
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.catalog import Lane
 from jobd.domain.errors import JobdError, LeaseLost
@@ -35,14 +40,17 @@ class Pool(Protocol):
     def free(self) -> dict[Lane, int]:
         """Jobs that could be handed over now, by lane."""
 
-    async def run(self, claim: Claim) -> Outcome:
-        """Run one attempt; returns when it is over and nothing of it is left running."""
+    def ahead(self) -> Ahead:
+        """Return what the cpu lane takes beyond that."""
+
+    def begin(self, claim: Claim) -> asyncio.Future[Outcome]:
+        """Run one attempt; the future ends when it is over and nothing of it is left running."""
 
     def cancel(self, token: str) -> bool:
         """Begin to end an attempt; False if it is not running."""
 
     def recall(self, token: str) -> bool:
-        """Take a claim back that still waits for a worker; False if it does not wait."""
+        """Take a claim back that no worker has begun; False if one has."""
 
 
 class Dispatcher:
@@ -62,10 +70,12 @@ class Dispatcher:
         self._layout = layout
         self._default_backoff = default_backoff
         self._random = random
-        self._attempts: dict[str, asyncio.Task[None]] = {}
         self._claims: dict[str, Claim] = {}
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+        self._looks: set[asyncio.Task[None]] = set()
         self._not_begun: dict[Lane, set[str]] = {"cpu": set(), "io": set()}
-        """Tokens of claims that the pool has not been given."""
+        """Tokens of claims that the pool has not been given, while their uploads are looked at."""
         self._cancelled: set[str] = set()
         self._recalled: set[str] = set()
         self._accepting = False
@@ -86,11 +96,11 @@ class Dispatcher:
         self._accepting = False
 
     def paused(self, queue: str) -> None:
-        """Give back what is claimed of the queue and has no worker yet; nobody is charged.
+        """Give back what is claimed of the queue and not begun; nobody is charged.
 
         Call it after the commit that paused the queue. What runs goes on.
         """
-        for token, claim in self._claims.items():
+        for token, claim in list(self._claims.items()):
             if claim.queue != queue:
                 continue
             if token in self._not_begun[claim.lane]:
@@ -106,10 +116,9 @@ class Dispatcher:
         """
         try:
             async with asyncio.timeout(within_s):
-                while self._attempts:
-                    await asyncio.wait(list(self._attempts.values()))
+                await self._none_left.wait()
         except TimeoutError:
-            log.error("Attempts are over and not stored.", extra={"count": len(self._attempts)})  # noqa: TRY400 - the writer has logged the cause
+            log.error("Attempts are over and not stored.", extra={"count": len(self._claims)})  # noqa: TRY400 - the writer has logged the cause
             return False
         return True
 
@@ -122,57 +131,75 @@ class Dispatcher:
             lane: max(0, n - len(self._not_begun[lane])) for lane, n in self._pool.free().items()
         }
 
+    def ahead(self) -> Ahead:
+        """Return what the cpu lane takes beyond its free slots; nothing if one is spoken for."""
+        if not self._accepting or self._not_begun["cpu"]:
+            return NOTHING
+        return self._pool.ahead()
+
     def claimed(self, claims: list[Claim]) -> None:
         """Run these; called by the writer after the commit that made them."""
+        self._none_left.clear()
         for claim in claims:
-            self._not_begun[claim.lane].add(claim.token)
             self._claims[claim.token] = claim
-            task = asyncio.create_task(self._attempt(claim), name=f"attempt {claim.job_id}")
-            self._attempts[claim.token] = task
+            if names_files(claim.args):  # most name none: no task and no thread for them
+                self._not_begun[claim.lane].add(claim.token)
+                look = asyncio.create_task(self._look_and_begin(claim))
+                self._looks.add(look)
+                look.add_done_callback(self._looks.discard)
+            else:
+                self._begin(claim)
 
     def cancel(self, token: str) -> None:
         """Begin to end the attempt that holds this lease, also one that is not begun yet."""
-        if token in self._attempts:
+        if token in self._claims:
             self._cancelled.add(token)
             self._pool.cancel(token)
 
-    async def _attempt(self, claim: Claim) -> None:
-        try:
-            outcome = await self._run(claim)
-            self._progress.forget(claim.token)
-            self._logs.close(claim)
-            settlement = decide(
-                claim,
-                outcome,
-                backoff=self._backoff(claim.kind),
-                random=self._random,
-                cancel_requested=claim.token in self._cancelled,
-            )
-            await self._writer.settle(settlement)
-        except LeaseLost:
-            log.warning("The lease was lost; the outcome is dropped.", extra=_about(claim))
-        except JobdError as error:
-            # the row stays `processing`: the next start finds and releases it
-            log.error("An outcome was not stored.", extra=_about(claim) | {"code": error.code})  # noqa: TRY400 - the writer has logged the cause
-        finally:
-            del self._attempts[claim.token], self._claims[claim.token]
-            self._recalled.discard(claim.token)
-            self._cancelled.discard(claim.token)
-
-    async def _run(self, claim: Claim) -> Outcome:
-        gone = await self._missing_file(claim)
-        # run() takes its slot before its first await, so nothing can be claimed for it twice
+    async def _look_and_begin(self, claim: Claim) -> None:
+        gone = await asyncio.to_thread(missing_file, self._layout, claim.args)
         self._not_begun[claim.lane].discard(claim.token)
         if claim.token in self._cancelled or claim.token in self._recalled:
-            return NotStarted()
-        if gone is not None:
-            return Refused(_input_missing(gone))
-        return await self._pool.run(claim)
+            self._ended(claim, NotStarted())
+        elif gone is not None:
+            self._ended(claim, Refused(_input_missing(gone)))
+        else:
+            self._begin(claim)
 
-    async def _missing_file(self, claim: Claim) -> str | None:
-        if not names_files(claim.args):  # most jobs: no thread and no system call for them
-            return None
-        return await asyncio.to_thread(missing_file, self._layout, claim.args)
+    def _begin(self, claim: Claim) -> None:
+        outcome = self._pool.begin(claim)
+        outcome.add_done_callback(lambda ended: self._ended(claim, ended.result()))
+
+    def _ended(self, claim: Claim, outcome: Outcome) -> None:
+        self._progress.forget(claim.token)
+        self._logs.close(claim)
+        settlement = decide(
+            claim,
+            outcome,
+            backoff=self._backoff(claim.kind),
+            random=self._random,
+            cancel_requested=claim.token in self._cancelled,
+        )
+        try:
+            answer = self._writer.settling(settlement)
+        except JobdError as error:
+            self._settled(claim, error)
+        else:
+            answer.add_done_callback(lambda settled: self._settled(claim, settled.exception()))
+
+    def _settled(self, claim: Claim, error: BaseException | None) -> None:
+        del self._claims[claim.token]
+        self._recalled.discard(claim.token)
+        self._cancelled.discard(claim.token)
+        if not self._claims:
+            self._none_left.set()
+        if isinstance(error, LeaseLost):
+            log.warning("The lease was lost; the outcome is dropped.", extra=_about(claim))
+        elif isinstance(error, JobdError):
+            # the row stays `processing`: the next start finds and releases it
+            log.error("An outcome was not stored.", extra=_about(claim) | {"code": error.code})
+        elif error is not None:
+            raise error
 
     def _backoff(self, kind: str) -> BackoffPolicy:
         catalog = self._kinds.catalog

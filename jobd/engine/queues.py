@@ -1,7 +1,8 @@
 """Queues as commands: what they are and hold, pause, resume, limits, jobs whose plugin is back.
 
-A change is in force from the transaction that stores it; what was claimed before and has no
-worker yet is then taken back, so that after the answer to a pause nothing more starts.
+A change is in force from the transaction that stores it; what was claimed before and is not
+begun is then taken back, so that after the answer to a pause nothing more starts, and after
+that to a limit nothing above it.
 
 Not here: HTTP (api/queues.py), what a claim makes of a limit (store/claims.py).
 """
@@ -50,11 +51,12 @@ class Queues:
     async def change(self, change: QueueChange) -> Queue:
         """Change a queue, known or not, for good, and return it as it is then.
 
-        After a pause nothing of it starts; what runs goes on. Raises StorageFull,
+        After a pause nothing of it starts, after a new limit nothing above it; what runs goes
+        on. Raises StorageFull,
         Unavailable or OutcomeUnknown.
         """
         await self._writer.set_queue(change)
-        if change.paused:
+        if change.paused or isinstance(change.concurrency, int):
             self._running.paused(change.name)
         with reading_back():
             (queue,) = await self._readers.queues(self._limits, named={change.name})

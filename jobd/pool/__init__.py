@@ -5,8 +5,10 @@
     crew.py        how many workers there are, the spare; recycling.py: when one has served
     worker.py      one worker as the daemon sees it: its attempts and how they end
     timekeeper.py  when limits are reached; shared_loop.py: who keeps an io worker's loop
+    line.py        what a worker was handed, in order; paces.py: how much it may be
     ladder.py      from the request to end an attempt to SIGKILL
-    verdict.py     who is to blame for a dead worker; reports.py: what a report means
+    inquest.py     what a death is judged by; verdict.py: who is to blame for it
+    reports.py     what a report means
     apart.py       claims that may not run in just any worker
     process.py     one child process: its pid, its control stream, its death
     output.py      what a worker writes, line by line; demux.py: which of it is whose

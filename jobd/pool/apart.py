@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from jobd.domain.ahead import ALONE_FROM_RELEASED
 from jobd.domain.catalog import Lane
 from jobd.domain.jobs import Claim
 from jobd.domain.outcomes import NotStarted, Outcome
 from jobd.pool.attempt import Attempt
 
-ALONE_FROM_RELEASED = 3
 WAIT_LIMIT_S = 60.0
 QUARANTINE_S = 3600.0
 

@@ -42,16 +42,21 @@ class Attempt:
         "progress",
         "reported",
         "setting_up",
+        "share",
     )
 
-    def __init__(self, claim: Claim, number: int, limits: AttemptLimits) -> None:
+    def __init__(
+        self, claim: Claim, number: int, limits: AttemptLimits, share: float | None = None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.claim = claim
         self.number = number
         """Its number among the jobs that its worker was handed."""
         self.limits = limits
         self.began_s = self.heard_s = self._loop.time()
-        """When it was handed over, and when it last said anything."""
+        """When it began, as far as the daemon can tell, and when it last said anything."""
+        self.share = share
+        """What it takes of all that its cpu worker may have at hand; None: it stands alone."""
         self.setting_up = False
         """Whether its handler is being imported or set up, which has a limit of its own."""
         self.held_up_s = 0.0
@@ -76,6 +81,10 @@ class Attempt:
     def reason(self) -> Reason | None:
         """Why it was asked to end, if it was."""
         return self.asked or ("lost" if self.lost else None)
+
+    def begin(self) -> None:
+        """Take note that the one before it in its worker has ended."""
+        self.began_s = self.heard_s = self._loop.time()
 
     def hear(self) -> None:
         """Take note of a sign of life."""

@@ -11,6 +11,7 @@ Not here: what becomes of a job that was called back (worker.py).
 import asyncio
 import socket
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -47,8 +48,24 @@ class Handover:
         self._unsent.append(message)
         self._flush()
 
-    def take_back(self) -> dict[str, bytes]:
-        """Take back what the worker has not taken: messages by token, oldest first."""
+    def take_back(self, *, but: str | None = None) -> dict[str, bytes]:
+        """Take back what the worker has not taken: messages by token, oldest first.
+
+        The message `but` is given again at once if it was there.
+        """
+        messages = self._received()
+        if kept := messages.pop(but, None) if but is not None else None:
+            self.give_again([kept])
+        return messages
+
+    def take_out(self, token: str) -> bool:
+        """Take one message back; False if the worker has taken it."""
+        messages = self._received()
+        found = messages.pop(token, None) is not None
+        self.give_again(messages.values())
+        return found
+
+    def _received(self) -> dict[str, bytes]:
         messages: list[bytes] = []
         try:
             while message := self._theirs.recv(MAX_JOB_MESSAGE_BYTES, socket.MSG_DONTWAIT):
@@ -59,9 +76,9 @@ class Handover:
         self._unsent.clear()
         return {_DECODER.decode(message).token: message for message in messages}
 
-    def give_again(self, message: bytes) -> None:
+    def give_again(self, messages: Iterable[bytes]) -> None:
         """Hand over again what was taken back."""
-        self._unsent.append(message)
+        self._unsent += messages
         self._flush()
 
     def finish(self) -> None:

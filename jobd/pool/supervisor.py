@@ -1,6 +1,7 @@
 """Which worker runs a claim, what all of them run, and how they stop.
 
-A claim that finds no free slot was not started; there is no queue here. A claim that runs
+A claim that finds no free slot was not started; there is no queue here. But short jobs may be
+at hand behind others in a cpu worker (`ahead`), when none of them is idle. A claim that runs
 apart (apart.py) takes its slot like any other, and then waits for a worker that suits it: an
 idle cpu worker is replaced by a fresh one, and for the io lane one more is started.
 
@@ -16,15 +17,24 @@ from pathlib import Path
 
 import msgspec
 
+from jobd.domain.ahead import NOTHING, Ahead, stands_alone
 from jobd.domain.catalog import Lane
 from jobd.domain.jobs import Claim
-from jobd.domain.outcomes import CancelledByRequest, NotStarted, Outcome
+from jobd.domain.outcomes import (
+    CancelledByRequest,
+    Completed,
+    Failed,
+    NotStarted,
+    Outcome,
+    Snoozed,
+)
 from jobd.pool import linux, memory
 from jobd.pool.apart import FRESH, Apart, Room
 from jobd.pool.attempt import Attempt
 from jobd.pool.briefing import Place
 from jobd.pool.cgroup import Cgroups
 from jobd.pool.crew import Crew
+from jobd.pool.paces import Paces
 from jobd.pool.rounds import Rounds
 from jobd.pool.settings import AttemptLimits, Listener, Settings
 from jobd.pool.worker import State, Worker
@@ -33,6 +43,8 @@ __all__ = ["AttemptLimits", "Listener", "Settings", "Supervisor", "WorkerInfo"]
 
 _MEMORY_EVERY_S = 0.25
 _LOOPS_EVERY_S = 1.0
+_REFILL_FROM = 0.5
+"""A worker takes more ahead when so much of its room is free."""
 
 _NO_LIMITS = AttemptLimits()
 
@@ -48,7 +60,7 @@ class WorkerInfo(msgspec.Struct, frozen=True):
     jobs_done: int
     tokens: tuple[str, ...]
     job_ids: tuple[str, ...]
-    """What it runs; as many as tokens, in the same order."""
+    """What it runs, and what waits in it; as many as tokens, in the same order."""
     started_at_ms: int
     rss_bytes: int | None
     """Memory that it has in use; None when it has just died."""
@@ -82,6 +94,7 @@ class Supervisor:
             lost=self._lost,
         )
         self._running: dict[str, tuple[Worker, Attempt]] = {}
+        self._paces = Paces()
         self._memory_rounds = Rounds(_MEMORY_EVERY_S, self._look_at_memory)
         self._loop_rounds = Rounds(_LOOPS_EVERY_S, self._look_at_loops)
         self._sweeps: set[asyncio.Task[None]] = set()
@@ -106,25 +119,44 @@ class Supervisor:
             slots["io"] = max(0, slots["io"] - self._apart.count("io"))
         return slots
 
-    async def run(self, claim: Claim) -> Outcome:
-        """Run a claim and return how its attempt ended; NotStarted if no slot was free.
+    def ahead(self) -> Ahead:
+        """Return what the cpu lane takes beyond its free slots, and of which kinds."""
+        if self._draining or not self._paces.shares:
+            return NOTHING
+        # not for each that ends: a few at a time cost less
+        takers = [w for w in self._crew.workers.values() if w.room_ahead >= _REFILL_FROM]
+        shares = {
+            kind: share
+            for kind, share in self._paces.shares.items()
+            if all(worker.line.knows(kind) for worker in takers)
+        }
+        return Ahead(sum(worker.room_ahead for worker in takers), shares)
 
-        If its process had to die, this returns when the whole tree is gone. A caller that is
-        cancelled leaves the attempt running.
+    def begin(self, claim: Claim) -> asyncio.Future[Outcome]:
+        """Run a claim; the future has how its attempt ended, NotStarted if there was no room.
+
+        If its process had to die, it ends when the whole tree is gone. Not to be cancelled.
         """
-        if self.free()[claim.lane] == 0:
-            return NotStarted()
-        begun: Attempt | Outcome | None
         room = self._apart.room_of(claim)
-        if room is None:
-            begun = self._begin(self._idlest(claim.lane), claim)
-        else:
-            begun = self._begin_apart(room, claim)
-            if begun is None:
-                begun = await asyncio.shield(self._wait_apart(room, claim))
-        if isinstance(begun, Attempt):
-            return await asyncio.shield(begun.outcome)
-        return begun or NotStarted()
+        attempt: Attempt | None = None
+        if not self._draining and room is None:
+            attempt = self._begin(self._idlest(claim.lane), claim) or self._begin_behind(claim)
+        elif room is not None and self.free()[claim.lane] > 0:
+            attempt = self._begin_apart(room, claim)
+            if attempt is None:
+                return self._wait_apart(room, claim)
+        if attempt is not None:
+            return attempt.outcome
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        outcome.set_result(NotStarted())
+        return outcome
+
+    async def run(self, claim: Claim) -> Outcome:
+        """Run a claim and return how its attempt ended, as `begin` does.
+
+        A caller that is cancelled leaves the attempt running.
+        """
+        return await asyncio.shield(self.begin(claim))
 
     def cancel(self, token: str) -> bool:
         """Begin to end an attempt; False if it is not running here (any more)."""
@@ -137,8 +169,11 @@ class Supervisor:
         return True
 
     def recall(self, token: str) -> bool:
-        """Take a claim back that still waits for a worker of its own; False if it does not wait."""
-        return self._apart.dismiss(token, NotStarted())
+        """Take a claim back that no worker has begun; False if one has."""
+        if self._apart.dismiss(token, NotStarted()):
+            return True
+        worker, attempt = self._running.get(token, (None, None))
+        return worker is not None and attempt is not None and worker.line.recall(attempt)
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more, wait for what runs, and end what still runs after `timeout_s`.
@@ -147,6 +182,8 @@ class Supervisor:
         """
         self._draining = True
         self._apart.dismiss_all()
+        for worker in self._crew.workers.values():
+            worker.line.shed()
         if running := self._outcomes():
             await asyncio.wait(running, timeout=timeout_s)
         for worker, attempt in list(self._running.values()):
@@ -184,14 +221,32 @@ class Supervisor:
         if worker is None:
             return None
         limits = self._limits_of(claim.kind)
-        attempt = worker.start(claim, limits)
+        attempt = worker.start(claim, limits, self._share_of(claim, limits))
         self._running[claim.token] = (worker, attempt)
-        attempt.outcome.add_done_callback(lambda _: self._over(claim))
+        attempt.outcome.add_done_callback(lambda _: self._over(attempt))
         if worker.lane == "io":
             self._loop_rounds.begin()
         elif limits.memory_bytes is not None:
             self._memory_rounds.begin()
         return attempt
+
+    def _begin_behind(self, claim: Claim) -> Attempt | None:
+        """Have a short job at hand behind others, if there is a worker for that."""
+        if claim.lane == "io":
+            return None
+        able = [
+            w for w in self._crew.workers.values() if w.room_ahead > 0 and w.line.knows(claim.kind)
+        ]
+        if not able or self._share_of(claim, self._limits_of(claim.kind)) is None:
+            self._paces.forget(claim.kind)  # so that it is not claimed ahead again and again
+            return None
+        return self._begin(max(able, key=lambda worker: worker.room_ahead), claim)
+
+    def _share_of(self, claim: Claim, limits: AttemptLimits) -> float | None:
+        watched = limits.memory_bytes is not None or limits.heartbeat_timeout_s is not None
+        if claim.limited or watched or stands_alone(claim):
+            return None
+        return self._paces.shares.get(claim.kind)
 
     def _begin_apart(self, room: Room, claim: Claim) -> Attempt | None:
         """Begin a claim that runs apart, if there is a worker for it."""
@@ -201,14 +256,16 @@ class Supervisor:
                 return self._begin(worker, claim)
         return None
 
-    def _wait_apart(self, room: Room, claim: Claim) -> asyncio.Future[Attempt | Outcome]:
+    def _wait_apart(self, room: Room, claim: Claim) -> asyncio.Future[Outcome]:
         """Have a claim wait, and see to it that a worker for it will come."""
         begun = self._apart.wait(room, claim)
         if room != FRESH:
             self._crew.open(room)
         elif used := self._idlest("cpu"):
             self._crew.replace(used)
-        return begun
+        outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        begun.add_done_callback(lambda _: _follow(begun.result(), outcome))
+        return outcome
 
     def _idlest(self, lane: Lane) -> Worker | None:
         workers = self._crew.workers.values()
@@ -258,8 +315,11 @@ class Supervisor:
         self._announced = False
         self._listener.slots_free()
 
-    def _over(self, claim: Claim) -> None:
+    def _over(self, attempt: Attempt) -> None:
+        claim, outcome = attempt.claim, attempt.outcome.result()
         del self._running[claim.token]
+        if claim.lane == "cpu" and isinstance(outcome, Completed | Failed | Snoozed):
+            self._paces.ran(claim.kind, outcome.evidence.get("duration_s", 0.0))
         scratch = self._place.scratch / claim.token
         if os.path.lexists(scratch):
             sweep = asyncio.get_running_loop().create_task(
@@ -267,3 +327,11 @@ class Supervisor:
             )
             self._sweeps.add(sweep)
             sweep.add_done_callback(self._sweeps.discard)
+
+
+def _follow(begun: Attempt | Outcome, outcome: asyncio.Future[Outcome]) -> None:
+    """Give an outcome that of an attempt which has begun late, or not at all."""
+    if isinstance(begun, Attempt):
+        begun.outcome.add_done_callback(lambda ended: outcome.set_result(ended.result()))
+    else:
+        outcome.set_result(begun)

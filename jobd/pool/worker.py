@@ -6,6 +6,8 @@ out of its setup, gets SIGKILL at once. A dead worker is never used again; its a
 their outcomes, and its slots are free, only when it is collected and nothing that it started
 is left. What a job leaves running behind in a worker that lives on is left alone until then,
 unless it had to be ended (cpu). In the io lane neighbours of one killed run again uncharged.
+What waits in a cpu worker for one that overran, has to end, or took the worker down was not
+started, and can start elsewhere at once.
 
 Not here: the process itself (process.py), the rungs (ladder.py), which worker gets which job
 (supervisor.py).
@@ -21,32 +23,24 @@ from typing import Literal
 from jobd.domain.catalog import Lane
 from jobd.domain.jobs import Claim, JobError
 from jobd.domain.outcomes import Failed, HandlerUnavailable, Outcome
-from jobd.pool import briefing, memory
+from jobd.pool import briefing, memory, protocol
 from jobd.pool.apart import ALONE, Room
 from jobd.pool.attempt import Attempt
 from jobd.pool.briefing import Place
 from jobd.pool.checkpoints import Checkpoints
 from jobd.pool.handover import Handover
+from jobd.pool.inquest import Inquest
 from jobd.pool.ladder import Ladder
+from jobd.pool.line import Line
 from jobd.pool.marker import Marker
 from jobd.pool.output import Output
 from jobd.pool.process import Exit, Process
-from jobd.pool.protocol import (
-    Checkpoint,
-    Finished,
-    Heartbeat,
-    Progress,
-    Ready,
-    SettingUp,
-    SetUp,
-    Up,
-)
 from jobd.pool.recycling import Wear
 from jobd.pool.reports import WORKER_CPU, Reason, reported
 from jobd.pool.settings import AttemptLimits, Listener, Settings
 from jobd.pool.shared_loop import SharedLoop
 from jobd.pool.timekeeper import Timekeeper
-from jobd.pool.verdict import Verdict, not_started
+from jobd.pool.verdict import not_started
 
 State = Literal["starting", "spare", "ready", "retiring", "stopping", "dying", "dead"]
 """spare: stands by. retiring: takes no more jobs, and leaves when it runs none."""
@@ -90,17 +84,9 @@ class Worker:
         """The kind whose job took it down or had to be ended with it, if it came to that."""
         self._capacity = 1 if lane == "cpu" or room == ALONE else settings.io_concurrency
         self._numbers = itertools.count(1)
-        self._attempts: dict[str, Attempt] = {}
-        self._called_back: set[str] = set()
-        self._verdict: Verdict
-        self._sacrificed: Attempt | None = None
-        """For whom it is killed, with a reason of its own: nobody else is to blame."""
-        self._blocker: int | None = None
-        """The number in the marker when its loop was found standing still."""
-        self._cpu_s: float | None = None
-        """The CPU time of its life so far, as it was last heard."""
         self._handover = Handover()
         self._marker = Marker.create()
+        self._inquest = Inquest(lane, self._marker)
         self._loop = SharedLoop(self._marker, settings.loop_stall_s)
         self._output = Output(worker_id, listener)
         try:
@@ -125,7 +111,13 @@ class Worker:
     @property
     def free(self) -> int:
         """How many jobs could be handed to it now."""
-        return self._capacity - len(self._attempts) if self.state == "ready" else 0
+        return max(0, self._capacity - len(self.line)) if self.state == "ready" else 0
+
+    @property
+    def room_ahead(self) -> float:
+        """How much more short work it may have at hand, as a share of what it may have at most."""
+        able = self.lane == "cpu" and self.state == "ready" and not self.due
+        return self.line.room if able else 0.0
 
     @property
     def due(self) -> bool:
@@ -135,12 +127,12 @@ class Worker:
     @property
     def idle(self) -> bool:
         """Whether it runs nothing."""
-        return not self._attempts
+        return not self.line
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """What it was handed and has not ended."""
-        return tuple(self._attempts.values())
+        return tuple(self.line)
 
     def promote(self) -> None:
         """Let it take jobs, as soon as it is ready."""
@@ -149,13 +141,16 @@ class Worker:
             self.state = "ready"
             self._freed()
 
-    def start(self, claim: Claim, limits: AttemptLimits) -> Attempt:
-        """Hand a claim over; its outcome comes by `Attempt.outcome`, whatever happens."""
+    def start(self, claim: Claim, limits: AttemptLimits, share: float | None = None) -> Attempt:
+        """Hand a claim over; its outcome comes by `Attempt.outcome`, whatever happens.
+
+        `share`: what it takes of the room ahead; None if nothing may wait behind it.
+        """
         self.fresh = False
-        if not self._attempts and self.lane == "io":
+        if self.idle and self.lane == "io":
             self._loop.is_used()
-        attempt = Attempt(claim, next(self._numbers), limits)
-        self._attempts[claim.token] = attempt
+        attempt = Attempt(claim, next(self._numbers), limits, share)
+        self.line.join(attempt)
         self._output.begin(attempt.number, claim)
         if limits.memory_bytes is not None and self._group is not None:
             self._group.limit(limits.memory_bytes)
@@ -165,7 +160,7 @@ class Worker:
             error = JobError("scratch_unwritable", f"No scratch file: {exc}", retryable=True)
             self._end(attempt, Failed(error))
         else:
-            self._timekeeper.begin(attempt)
+            self.line.handed(attempt)
         return attempt
 
     def end(self, attempt: Attempt, reason: Reason) -> None:
@@ -179,11 +174,12 @@ class Worker:
         self._process.read()
         if not taken and reason in ("timeout", "heartbeat"):
             # a worker that takes nothing is of no use
-            self._called_back.update(messages)
             self._kill("took no job for as long as a job may last")
+            self.line.not_started(messages)
+        elif taken and self.lane == "cpu" and not attempt.outcome.done():
+            self.line.not_started(messages)  # else a signal for this one could meet the next
         else:
-            for message in messages.values():
-                self._handover.give_again(message)
+            self._handover.give_again(messages.values())
         if not taken:
             self._end(attempt, not_started(attempt))
         elif not attempt.outcome.done():
@@ -210,11 +206,11 @@ class Worker:
 
     def look_at_loop(self) -> bool:
         """End an io worker whose loop stands still for too long; False if it runs nothing."""
-        if self.lane != "io" or not self._attempts:
+        if self.lane != "io" or self.idle:
             return False
-        if self._process.alive and self._blocker is None:
-            self._blocker = self._loop.blocker(self.attempts)
-            if self._blocker is not None:
+        if self._process.alive and self._inquest.blocker is None:
+            self._inquest.blocker = self._loop.blocker(self.attempts)
+            if self._inquest.blocker is not None:
                 self._kill(f"did not come round for {self._loop.still_s():.0f} s")
         return True
 
@@ -222,7 +218,7 @@ class Worker:
         """Have it take no more jobs and leave when it runs none."""
         if self.state in ("ready", "spare"):
             self.state = "retiring"
-            if not self._attempts:
+            if self.idle:
                 self._leave()
 
     def stop(self) -> None:
@@ -231,6 +227,7 @@ class Worker:
         if self.state == "starting":
             self._kill(None)
         elif self.state in ("ready", "spare", "retiring"):
+            self.line.shed()
             for attempt in self.attempts:
                 self.end(attempt, "drain")
             self._leave()
@@ -239,7 +236,8 @@ class Worker:
         """Return when it is collected, its tree is gone and every attempt has its outcome."""
         how = await self._process.gone()
         self._output.finish()
-        self._pass_on_fault()
+        if last_words := self._inquest.last_words():
+            self._output.add(*last_words)
         for attempt in self.attempts:
             self._end(attempt, self._fate(attempt, how))
         await self._checkpoints.settled()
@@ -247,23 +245,23 @@ class Worker:
             self._group.close()
         self._close()
 
-    def received(self, frame: Up, /) -> None:
+    def received(self, frame: protocol.Up, /) -> None:
         """Take a frame of the process (its Owner)."""
         match frame:
-            case Finished() if attempt := self._attempts.get(frame.token):
+            case protocol.Finished() if attempt := self.line.get(frame.token):
                 self._finished(attempt, frame)
-            case Progress() if attempt := self._attempts.get(frame.token):
+            case protocol.Progress() if attempt := self.line.get(frame.token):
                 self._listener.progressed(attempt.claim, attempt.merge(frame))
-            case Heartbeat() if attempt := self._attempts.get(frame.token):
+            case protocol.Heartbeat() if attempt := self.line.get(frame.token):
                 attempt.hear()
-            case Checkpoint() if attempt := self._attempts.get(frame.token):
+            case protocol.Checkpoint() if attempt := self.line.get(frame.token):
                 attempt.hear()
                 self._checkpoints.store(attempt, frame)
-            case SettingUp() if attempt := self._attempts.get(frame.token):
+            case protocol.SettingUp() if attempt := self.line.get(frame.token):
                 self._timekeeper.begin_setup(attempt)
-            case SetUp() if attempt := self._attempts.get(frame.token):
+            case protocol.SetUp() if attempt := self.line.get(frame.token):
                 self._timekeeper.begin(attempt)
-            case Ready():
+            case protocol.Ready():
                 self._became_ready()
             case _:  # about an attempt that has ended here
                 _LOG.debug("A late frame. worker=%d frame=%s", self.worker_id, type(frame).__name__)
@@ -275,26 +273,21 @@ class Worker:
         self.state = "dead"
         self._watch.cancel()
         self._wear.stop()
+        self.line.close()
         if self._group is not None:
             self._group.kill()
         for attempt in self.attempts:
             attempt.stop_timers()
-        self._called_back.update(self._handover.take_back())
-        running = self._marker.running if self._blocker is None else self._blocker
-        self._verdict = Verdict(
-            [a for a in self.attempts if a.claim.token not in self._called_back],
-            running=running if self.lane == "io" else None,
-            sacrificed=self._sacrificed,
-            stalled=self._blocker is not None,
-        )
+        self.line.not_started(self._handover.take_back())
+        self._inquest.open(self.attempts)
         if not self._leaving:
-            self.lost_to = self._verdict.lost_to
+            self.lost_to = self._inquest.verdict.lost_to
 
     def _became_ready(self) -> None:
         self._watch.cancel()
         if self.state == "starting":
             self.state, self.was_ready = "spare" if self.standing_by else "ready", True
-            self._cpu_s = memory.cpu_seconds(self.pid)
+            self._inquest.cpu_s = memory.cpu_seconds(self.pid)
             self._freed()
 
     def _equip(self) -> None:
@@ -302,6 +295,13 @@ class Worker:
             self._loop if self.lane == "io" else None,
             read=self._process.read,
             overran=self._overran,
+        )
+        self.line = Line(
+            self.lane,
+            handover=self._handover,
+            read=self._process.read,
+            begun=self._timekeeper.begin,
+            ended=self._end,
         )
         self._ladder = Ladder(
             self._process,
@@ -334,36 +334,38 @@ class Worker:
             self.end(attempt, reason)
 
     def _sacrifice(self, attempt: Attempt) -> None:
-        self._sacrificed = attempt
+        self._inquest.sacrificed = attempt
         self._kill(None)
 
     def _kill(self, broken: str | None) -> None:
         if self._process.alive:
             self.state = "dying"
-            if self.lane == "cpu":
-                for attempt in self.attempts:
-                    attempt.saw(memory.peak_rss_bytes(self.pid) or 0)
+            if self.lane == "cpu" and not self.idle:
+                self.line.first.saw(memory.peak_rss_bytes(self.pid) or 0)
             self._process.kill(broken)
 
     def _leave(self) -> None:
         self.state, self._leaving = "stopping", True
+        self.line.close()
         self._handover.finish()
         self._watch = asyncio.get_running_loop().call_later(
             self._settings.kill_grace_s, self._kill, "did not leave"
         )
 
-    def _finished(self, attempt: Attempt, frame: Finished) -> None:
+    def _finished(self, attempt: Attempt, frame: protocol.Finished) -> None:
         try:
             outcome = reported(attempt.claim, frame, attempt.reason, attempt.limits)
         except ValueError as exc:
             self._kill(f"sent a report that cannot be: {exc}")
             return
-        self._cpu_s = frame.usage.get(WORKER_CPU, self._cpu_s)
+        self._inquest.cpu_s = frame.usage.get(WORKER_CPU, self._inquest.cpu_s)
         self.jobs_done += 1
         self.unfit = self.unfit or frame.worn or isinstance(outcome, HandlerUnavailable)
         self._wear.job_ended(self.jobs_done)
         if isinstance(outcome, HandlerUnavailable):
             self._listener.unavailable(attempt.claim.kind, outcome.message)
+        else:
+            self.line.learned(attempt.claim.kind)
         if attempt.asked and self.lane == "cpu" and memory.has_children(self.pid):
             attempt.reported = outcome  # what it has started goes before
             self._kill(None)
@@ -371,27 +373,22 @@ class Worker:
             self._end(attempt, outcome)
 
     def _fate(self, attempt: Attempt, how: Exit) -> Outcome:
-        if attempt.claim.token in self._called_back:
-            return not_started(attempt)
         if attempt.reason is None and self._group is not None and self._group.was_over():
             attempt.asked = "memory"
-        return self._verdict.on(attempt, how, broken=self._process.broken, cpu_before_s=self._cpu_s)
-
-    def _pass_on_fault(self) -> None:
-        if report := self._marker.fault():
-            culprit = self._verdict.culprit
-            self._output.add(culprit.number if culprit else 0, "stderr", report.splitlines())
+        return self._inquest.fate(attempt, how, broken=self._process.broken)
 
     def _end(self, attempt: Attempt, outcome: Outcome) -> None:
         self._output.end(attempt.number)
-        del self._attempts[attempt.claim.token]
+        self.line.leave(attempt)
         if attempt.limits.memory_bytes is not None and self._group is not None:
             self._group.limit(None)
         attempt.end(outcome)
         if self.state not in ("ready", "retiring"):
             return
-        if self.state == "retiring" and not self._attempts:
+        if self.state == "retiring" and self.idle:
             self._leave()
+        elif self.due:
+            self.line.shed()
         self._freed()
 
     def _close(self) -> None:

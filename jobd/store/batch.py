@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from jobd.domain.ahead import NOTHING, Ahead
 from jobd.domain.catalog import Lane
 from jobd.domain.events import Event
 from jobd.domain.jobs import Claim
@@ -59,6 +60,13 @@ class Item(NamedTuple):
     answer: asyncio.Future[Any]
     asked_s: float = 0.0
     """By the monotonic clock."""
+
+
+class Free(NamedTuple):
+    """What jobs are claimed for: the free slots of each lane, and the cpu lane's room ahead."""
+
+    slots: Mapping[Lane, int]
+    ahead: Ahead = NOTHING
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -121,7 +129,7 @@ class Batch:
         self,
         items: Iterable[Item],
         *,
-        free: Mapping[Lane, int],
+        free: Free,
         state: State,
         times: Times,
         instance: int,
@@ -173,7 +181,7 @@ class Batch:
         )
 
     def _finish(self, tx: Transaction, answers: list[tuple[Item, Any]]) -> Committed:
-        claims.claim(tx, self._free)
+        claims.claim(tx, self._free.slots, self._free.ahead)
         tx.save_history()
         return Committed(
             state=State(tx.ids, tx.ready, self._state.tally),

@@ -4,16 +4,21 @@ The queues of a lane take turns, each with an equal share of the free slots; wha
 not use goes to the others. Inside a queue the lowest priority number goes first, then the
 oldest job.
 
+Beyond the free slots short jobs are claimed ahead, as many as there is room for. The first in
+line that is not short, or stands alone, ends that for the whole lane: it is next, and workers
+that are given nothing more are idle soon.
+
 Not here: which slots are free (pool/supervisor.py), running the claims
 (engine/dispatcher.py).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from jobd.domain.ahead import NOTHING, Ahead, stands_alone
 from jobd.domain.catalog import Lane
 from jobd.domain.events import Event, status_event
 from jobd.domain.ids import new_token
@@ -24,6 +29,9 @@ from jobd.store.queries import load
 from jobd.store.transaction import Transaction
 
 _SQL = load("claims.sql")
+
+_ROUNDING = 1e-9
+"""What sums of shares may be off by."""
 
 _METADATA = msgspec.json.Decoder(dict[str, str])
 
@@ -51,16 +59,41 @@ class _Picked(NamedTuple):
     checkpoint: bytes | None
 
 
-def claim(tx: Transaction, free: Mapping[Lane, int]) -> None:
-    """Lease jobs for the free slots of each lane; the claims are in `tx.claims`."""
+def claim(tx: Transaction, free: Mapping[Lane, int], ahead: Ahead = NOTHING) -> None:
+    """Lease jobs for the free slots of each lane and the cpu lane's room ahead.
+
+    The claims are in `tx.claims`.
+    """
     turn = _Turn(tx)
     for lane, slots in free.items():
-        left = slots
-        while left > 0 and (names := turn.queues(lane)):
-            picked = turn.pick(lane, names, left)
-            if picked:
-                tx.claims += _lease(tx, lane, picked)
-            left -= len(picked)
+        places = _Places(slots, ahead if lane == "cpu" and tx.ready.may_go_ahead else NOTHING)
+        while places.left > 0 and (names := turn.queues(lane)):
+            if picked := turn.pick(lane, names, places):
+                tx.claims += _lease(tx, lane, picked, limited=turn.limited)
+
+
+class _Places:
+    """What a lane has left for the jobs of one transaction."""
+
+    def __init__(self, slots: int, ahead: Ahead) -> None:
+        self._slots, self._room, self._shares = slots, ahead.room, ahead.shares
+        self._least = min(ahead.shares.values(), default=1.0)
+
+    @property
+    def left(self) -> int:
+        """How many jobs there may be places for."""
+        return max(self._slots, int((self._room + _ROUNDING) / self._least))
+
+    def take(self, job: _Picked, *, limited: bool) -> bool:
+        """Use a place for a job; False if there is none for it, and then for no other."""
+        share = None if limited or stands_alone(job) else self._shares.get(job.kind)
+        if self._slots > 0:
+            self._slots -= 1
+        elif share is None or share > self._room + _ROUNDING:
+            self._room = 0.0
+            return False
+        self._room -= 1.0 if share is None else share
+        return True
 
 
 class _Turn:
@@ -72,7 +105,11 @@ class _Turn:
         """How many more jobs of a queue may start."""
         self._looked = False
         self._later: set[tuple[Lane, str]] = set()
-        """Queues whose head has to be put right by the next transaction."""
+        """Queues whose head is a matter of the next transaction."""
+
+    def limited(self, queue: str) -> bool:
+        """Whether the queue has a limit."""
+        return math.isfinite(self._spare[queue])
 
     def queues(self, lane: Lane) -> list[str]:
         """Return the lane's queues that may start something; the others are set aside."""
@@ -85,39 +122,50 @@ class _Turn:
                 self._tx.ready.set_aside(name)
         return [name for name in names if self._spare[name] > 0]
 
-    def pick(self, lane: Lane, names: Sequence[str], slots: int) -> list[_Picked]:
+    def pick(self, lane: Lane, names: Sequence[str], places: _Places) -> list[_Picked]:
         """Go once round the queues.
 
-        Either the slots are used up, or some queue will not be among `queues` again, or the
+        Either the places are used up, or some queue will not be among `queues` again, or the
         head of one has been put right.
         """
-        share = math.ceil(slots / len(names))
+        share = math.ceil(places.left / len(names))
         picked: list[_Picked] = []
         for queue in names:
-            wanted = int(min(share, slots - len(picked), self._spare[queue]))
+            wanted = int(min(share, places.left, self._spare[queue]))
             if not wanted:
                 break
-            picked += self._pick_from(lane, queue, wanted)
+            picked += self._pick_from(lane, queue, wanted, places)
         return picked
 
-    def _pick_from(self, lane: Lane, queue: str, wanted: int) -> list[_Picked]:
+    def _pick_from(self, lane: Lane, queue: str, wanted: int, places: _Places) -> list[_Picked]:
         tx = self._tx
         rows = tx.rows(_SQL["pick"], lane=lane, queue=queue, wanted=wanted)
         seen = [_Picked(queue, *row) for row in rows]
-        picked = [job for job in seen if _may_start(tx, lane, job)]
+        able = [job for job in seen if _may_start(tx, lane, job)]
+        picked = list(self._placed(able, places))
+        waits = len(picked) < len(able)
         empty = len(seen) < wanted
-        if len(picked) < len(seen):
+        if len(able) < len(seen):
             if self._looked:
                 self._later.add((lane, queue))
                 empty = False
             else:
                 self._looked = True
                 parking.clear_head(tx, lane, queue, max(wanted, parking.AT_ONCE))
-        tx.ready.served(lane, queue, empty=empty)
+        if picked or not waits:
+            tx.ready.served(lane, queue, empty=empty and not waits)
+        if waits:
+            tx.ready.waits()
         self._spare[queue] -= len(picked)
         if self._spare[queue] <= 0:
             tx.ready.set_aside(queue)
         return picked
+
+    def _placed(self, able: Iterable[_Picked], places: _Places) -> Iterator[_Picked]:
+        for job in able:
+            if not places.take(job, limited=self.limited(job.queue)):
+                return
+            yield job
 
 
 def _may_start(tx: Transaction, lane: Lane, job: _Picked) -> bool:
@@ -127,14 +175,21 @@ def _may_start(tx: Transaction, lane: Lane, job: _Picked) -> bool:
     return doom is None and parking.fits(tx, job.kind, lane)
 
 
-def _lease(tx: Transaction, lane: Lane, picked: Sequence[_Picked]) -> list[Claim]:
+def _lease(
+    tx: Transaction, lane: Lane, picked: Sequence[_Picked], *, limited: Callable[[str], bool]
+) -> list[Claim]:
     leases = [(job.seq, new_token(), tx.next_event_id()) for job in picked]
     by_seq = {job.seq: job for job in picked}
     rows = tx.rows(_SQL["lease"], leases=tx.array(leases), instance=tx.instance, now=tx.now_ms)
-    return [_claim(tx, lane, by_seq[row[1]], row) for row in sorted(rows)]
+    return [
+        _claim(tx, lane, job := by_seq[row[1]], row, limited=limited(job.queue))
+        for row in sorted(rows)
+    ]
 
 
-def _claim(tx: Transaction, lane: Lane, job: _Picked, leased: tuple[Any, ...]) -> Claim:
+def _claim(
+    tx: Transaction, lane: Lane, job: _Picked, leased: tuple[Any, ...], *, limited: bool
+) -> Claim:
     event_id, seq, token, attempt, mask, principal = leased
     tx.tally.moved(principal, lane, job.queue, Status.QUEUED, Status.PROCESSING)
     type_ = status_event(Status.PROCESSING)
@@ -159,4 +214,5 @@ def _claim(tx: Transaction, lane: Lane, job: _Picked, leased: tuple[Any, ...]) -
         traceparent=job.traceparent,
         checkpoint=job.checkpoint,
         claimed_at_ms=tx.now_ms,
+        limited=limited,
     )

@@ -21,13 +21,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from jobd.domain.ahead import NOTHING, Ahead
 from jobd.domain.catalog import Lane
 from jobd.domain.clock import Clock
 from jobd.domain.errors import JobdError, OutcomeUnknown, StorageFull, Unavailable
 from jobd.domain.events import Event
 from jobd.domain.ids import IdSource
 from jobd.domain.jobs import Claim
-from jobd.store.batch import ADDS, Batch, Committed, Item, blames_an_item
+from jobd.store.batch import ADDS, Batch, Committed, Free, Item, blames_an_item
 from jobd.store.connection import primary_code
 from jobd.store.counting import count
 from jobd.store.database import Database, DatabaseUnusable
@@ -55,6 +56,8 @@ class Around:
 
     free_slots: Callable[[], Mapping[Lane, int]]
     """Jobs that could start now, by lane; asked for every batch."""
+    ahead: Callable[[], Ahead] = lambda: NOTHING
+    """What the cpu lane takes beyond its free slots; asked for every batch."""
     runnable: Callable[[], Mapping[str, Lane] | None]
     """The lane of each kind that can run; None while that is not known."""
     claimed: Callable[[list[Claim]], None]
@@ -185,14 +188,14 @@ class GroupCommit:
 
     def _take(self) -> Batch | None:
         """Return all that may be written; None if that is nothing and nothing can be claimed."""
-        free: dict[Lane, int] = {}
+        free = Free({})
         if self._room.full:
             items = self._take_ends()
         else:
             items = self._waiting.take()
             if not self._stopped:
-                free = dict(self._around.free_slots())
-        if not items and not self._state.ready.claimable(free):
+                free = Free(dict(self._around.free_slots()), self._around.ahead())
+        if not items and not self._state.ready.claimable(free.slots, ahead=free.ahead.room > 0):
             return None
         self._in_flight = items
         return Batch(

@@ -3,7 +3,9 @@
 Kept in memory so that a claim asks no queue in vain. A queue too many costs one statement;
 one too few would starve its jobs, so only a claim that found the queue's end removes it.
 A queue that may not start anything, paused or at its limit, is set aside in all lanes, or
-the writer would look at it again and again; whatever can change that frees it.
+the writer would look at it again and again; whatever can change that frees it. A queue whose
+next job wants an idle worker keeps its place, and nothing of the cpu lane is claimed ahead
+of one until it has been served.
 
 Not here: the claim (claims.py), the look at the start (`queues_with_work` in claims.sql),
 whether a queue may start something (queues.py).
@@ -25,6 +27,7 @@ class Ready:
     ) -> None:
         self._lanes: dict[Lane, dict[str, None]] = {"cpu": {}, "io": {}}
         self._aside = dict(aside or {})
+        self._waits = False
         for lane, queue in queues:
             self.add(lane, queue)
 
@@ -37,13 +40,20 @@ class Ready:
 
     def served(self, lane: Lane, queue: str, *, empty: bool) -> None:
         """Move a queue that was claimed from to the back, or out if that was its end."""
+        if lane == "cpu":
+            self._waits = False
         del self._lanes[lane][queue]
         if not empty:
             self._lanes[lane][queue] = None
 
+    def waits(self) -> None:
+        """Note that the next job of a queue of the cpu lane wants an idle worker."""
+        self._waits = True
+
     def set_aside(self, queue: str) -> None:
         """Serve the queue in no lane until it is freed."""
         lanes = [lane for lane, queues in self._lanes.items() if queue in queues]
+        self._waits = False
         for lane in lanes:
             del self._lanes[lane][queue]
         self._aside[queue] = frozenset(lanes)
@@ -65,11 +75,20 @@ class Ready:
         """Return the lane's queues, the next to be served first."""
         return list(self._lanes[lane])
 
-    def claimable(self, free: Mapping[Lane, int]) -> bool:
-        """Whether some lane has both a free slot and a queue with work."""
+    def claimable(self, free: Mapping[Lane, int], *, ahead: bool = False) -> bool:
+        """Whether some lane has both a free slot, or room ahead, and a queue with work."""
+        if ahead and self._lanes["cpu"] and not self._waits:
+            return True
         return any(n > 0 and self._lanes[lane] for lane, n in free.items())
+
+    @property
+    def may_go_ahead(self) -> bool:
+        """Whether no queue of the cpu lane waits for an idle worker."""
+        return not self._waits
 
     def copy(self) -> Self:
         """Return one that can change without this one."""
         served = ((lane, queue) for lane, queues in self._lanes.items() for queue in queues)
-        return type(self)(served, self._aside)
+        copy = type(self)(served, self._aside)
+        copy._waits = self._waits  # noqa: SLF001 - its own kind
+        return copy

@@ -4,6 +4,7 @@ Not here: when it is written and what happens if it cannot be (group_commit.py);
 verb does (jobs.py, claims.py, moves.py, attempts.py, finished.py, uploads.py …).
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from jobd.domain.jobs import (
@@ -88,6 +89,10 @@ class Writer:
     async def settle(self, settlement: Settlement) -> None:
         """Write how an attempt ended; raises LeaseLost and changes nothing if it holds no lease."""
         await self._commits.ask("settle", settlement)
+
+    def settling(self, settlement: Settlement) -> asyncio.Future[None]:
+        """Write how an attempt ended as `settle` does; the future has what that would raise."""
+        return self._commits.ask("settle", settlement)
 
     async def progress(self, update: Update) -> None:
         """Replace an attempt's progress; raises LeaseLost."""

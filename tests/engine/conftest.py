@@ -16,6 +16,7 @@ import pytest
 from jobd.bus import Bus, Watch
 from jobd.clock import SystemClock
 from jobd.config import Config
+from jobd.domain.ahead import NOTHING, Ahead
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.catalog import Catalog, HandlerSpec, Lane
 from jobd.domain.errors import Invalid
@@ -55,13 +56,10 @@ class Attempt:
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
-        self._outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def end(self, outcome: Outcome) -> None:
-        self._outcome.set_result(outcome)
-
-    async def over(self) -> Outcome:
-        return await self._outcome
+        self.outcome.set_result(outcome)
 
 
 class HeldPool:
@@ -69,6 +67,7 @@ class HeldPool:
 
     def __init__(self) -> None:
         self.slots: dict[Lane, int] = {"cpu": 0, "io": 0}
+        self.room_ahead = NOTHING
         self.begun: asyncio.Queue[Attempt] = asyncio.Queue()
         self.cancelled: list[str] = []
         self.recalled: list[str] = []
@@ -76,11 +75,14 @@ class HeldPool:
     def free(self) -> dict[Lane, int]:
         return dict(self.slots)
 
-    async def run(self, claim: Claim) -> Outcome:
+    def ahead(self) -> Ahead:
+        return self.room_ahead
+
+    def begin(self, claim: Claim) -> asyncio.Future[Outcome]:
         self.slots[claim.lane] -= 1
         attempt = Attempt(claim)
         self.begun.put_nowait(attempt)
-        return await attempt.over()
+        return attempt.outcome
 
     def cancel(self, token: str) -> bool:
         self.cancelled.append(token)
@@ -122,6 +124,7 @@ class Engine:
                 Around(
                     publish=self.bus.publish,
                     free_slots=self.dispatcher.free_slots,
+                    ahead=self.dispatcher.ahead,
                     claimed=self._claimed,
                     died=self.deaths.append,
                     messages=self._tell,

@@ -86,10 +86,11 @@ async def test_a_job_whose_upload_is_there_begins(engine: Engine) -> None:
 
 
 async def test_a_claim_of_a_paused_queue_that_is_not_begun_is_released(engine: Engine) -> None:
-    """Its queue is paused between the commit of the claim and the hand-over."""
+    """Its queue is paused while its upload is looked at."""
+    upload = await engine.upload()
     engine.pool.slots["cpu"] = 1
     engine.when_claimed = lambda: engine.dispatcher.paused("slow")
-    paused = await engine.submit(queue="slow")
+    paused = await engine.submit(queue="slow", args={"rows": {"$file": upload.file_id}})
     engine.pool.slots["cpu"] = 0
     await engine.dispatcher.settled()
 

@@ -40,7 +40,8 @@ async def test_what_a_pause_took_back_waits_uncharged_and_starts_after_it(engine
         claimed.set()
 
     engine.when_claimed = take_back
-    job = await engine.submit()
+    upload = await engine.upload()  # it is not begun before that is looked at
+    job = await engine.submit(args={"rows": {"$file": upload.file_id}})
     engine.pool.slots["cpu"] = 1
     engine.dispatcher.slots_free()
     await claimed.wait()
@@ -68,6 +69,17 @@ async def test_a_job_of_a_paused_queue_is_not_waited_for(engine: Engine) -> None
     accepted = await engine.commands.submit(Submission(principal=ME, kind="test.echo", args={}))
 
     assert not accepted.may_start_now
+
+
+async def test_a_limit_takes_back_what_has_no_worker_yet(engine: Engine) -> None:
+    attempt = await engine.begin()
+
+    await engine.commands.queues.change(QueueChange("default", concurrency=5))
+    await engine.commands.queues.change(QueueChange("default", concurrency=None))
+
+    assert engine.pool.recalled == [attempt.claim.token]
+    attempt.end(Completed())
+    await engine.dispatcher.settled()
 
 
 async def test_a_resume_takes_nothing_back(engine: Engine) -> None:

@@ -12,6 +12,7 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobd.bus import Bus
+from jobd.domain.ahead import NOTHING, Ahead
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.catalog import Catalog, HandlerSpec, Lane
 from jobd.domain.errors import NotFound
@@ -52,7 +53,6 @@ class Held(NamedTuple):
 
     claim: Claim
     outcome: asyncio.Future[Outcome]
-    task: asyncio.Task[Any]
 
 
 class HeldPool:
@@ -66,15 +66,14 @@ class HeldPool:
         busy = [one.claim.lane for one in self.held.values()]
         return {lane: max(0, size - busy.count(lane)) for lane, size in self.size.items()}
 
-    async def run(self, claim: Claim) -> Outcome:
-        task = asyncio.current_task()
-        assert task is not None
+    def ahead(self) -> Ahead:
+        return NOTHING
+
+    def begin(self, claim: Claim) -> asyncio.Future[Outcome]:
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.held[claim.token] = Held(claim, outcome, task)
-        try:
-            return await outcome
-        finally:
-            del self.held[claim.token]
+        self.held[claim.token] = Held(claim, outcome)
+        outcome.add_done_callback(lambda _: self.held.pop(claim.token))
+        return outcome
 
     def cancel(self, token: str) -> bool:
         return token in self.held
@@ -161,6 +160,7 @@ class World:
         around = Around(
             publish=lambda events: self._publish(bus, events),
             free_slots=self.dispatcher.free_slots,
+            ahead=self.dispatcher.ahead,
             claimed=self._claimed,
             died=self.deaths.append,
             messages=lambda: None,
@@ -175,10 +175,6 @@ class World:
     async def kill(self) -> None:
         """End what runs without settling it, and the writer."""
         self.dispatcher.pause()
-        tasks = [held.task for held in self.pool.held.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await self.writer.close()
 
     async def close(self) -> None:
@@ -206,9 +202,8 @@ class World:
 
     async def end(self, token: str, outcome: Outcome) -> None:
         """End an attempt; returns when it is settled."""
-        held = self.pool.held[token]
-        held.outcome.set_result(outcome)
-        await asyncio.wait([held.task])
+        self.pool.held[token].outcome.set_result(outcome)
+        await self.quiet()
 
     async def cancel(self, job_id: str) -> None:
         """Cancel as the command does."""

@@ -75,9 +75,7 @@ async def test_what_was_taken_back_can_be_given_again(
     handover: Handover, worker: socket.socket, tmp_path: Path
 ) -> None:
     handover.send(job("a", tmp_path))
-    (message,) = handover.take_back().values()
-
-    handover.give_again(message)
+    handover.give_again(handover.take_back().values())
 
     assert taken(worker) == [job("a", tmp_path)]
 
