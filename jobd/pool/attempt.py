@@ -41,6 +41,7 @@ class Attempt:
         "peak_rss_bytes",
         "progress",
         "reported",
+        "scratch",
         "setting_up",
         "share",
     )
@@ -67,6 +68,8 @@ class Attempt:
         """Why the kill ladder was begun, if it was."""
         self.reported: Outcome | None = None
         """How it ended, by its own report, while what it had started is still to be ended."""
+        self.scratch = True
+        """Whether it may have left its scratch folder."""
         self.lost = False
         """Whether a checkpoint could not be stored, which ends a handler as a cancel does."""
         self.progress = Shown()

@@ -55,6 +55,7 @@ def job(attempt: Attempt, place: Place) -> Job:
         metadata=claim.metadata,
         traceparent=claim.traceparent,
         restored=claim.checkpoint,
-        scratch_dir=str(place.scratch / claim.token),
-        artifacts_dir=str(place.artifacts / claim.job_id / claim.token),
+        # joined as text: this is done for every job
+        scratch_dir=f"{place.scratch}/{claim.token}",
+        artifacts_dir=f"{place.artifacts}/{claim.job_id}/{claim.token}",
     )

@@ -218,7 +218,8 @@ class CpuLane:
         finally:
             self._link = None
         usage, worn = self._usage.of(ended.duration_s), self._ground.is_worn(ended.duration_s)
-        return Finished(job.token, ended, handler.origin, usage, worn)
+        scratch = os.path.lexists(job.scratch_dir)
+        return Finished(job.token, ended, handler.origin, usage, scratch=scratch, worn=worn)
 
     def _setup(
         self, handler: plugins.Handler, link: CpuLink, config: object

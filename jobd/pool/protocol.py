@@ -173,6 +173,8 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     """Distribution and version, such as `jobd-import 1.0`."""
     usage: dict[str, Any] = {}
     """peak_rss_bytes, cpu_seconds of the attempt, as far as they are known."""
+    scratch: bool = True
+    """Whether its scratch folder is there."""
     worn: bool = False
     """Whether the worker has hardly a descriptor left for another job."""
 

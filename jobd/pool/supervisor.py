@@ -140,7 +140,10 @@ class Supervisor:
         room = self._apart.room_of(claim)
         attempt: Attempt | None = None
         if not self._draining and room is None:
-            attempt = self._begin(self._idlest(claim.lane), claim) or self._begin_behind(claim)
+            limits = self._limits_of(claim.kind)
+            share = self._share_of(claim, limits)
+            worker = self._idlest(claim.lane) or self._taker(claim, share)
+            attempt = self._start(worker, claim, limits, share)
         elif room is not None and self.free()[claim.lane] > 0:
             attempt = self._begin_apart(room, claim)
             if attempt is None:
@@ -217,11 +220,12 @@ class Supervisor:
             for worker in self._crew.workers.values()
         ]
 
-    def _begin(self, worker: Worker | None, claim: Claim) -> Attempt | None:
+    def _start(
+        self, worker: Worker | None, claim: Claim, limits: AttemptLimits, share: float | None
+    ) -> Attempt | None:
         if worker is None:
             return None
-        limits = self._limits_of(claim.kind)
-        attempt = worker.start(claim, limits, self._share_of(claim, limits))
+        attempt = worker.start(claim, limits, share)
         self._running[claim.token] = (worker, attempt)
         attempt.outcome.add_done_callback(lambda _: self._over(attempt))
         if worker.lane == "io":
@@ -230,21 +234,20 @@ class Supervisor:
             self._memory_rounds.begin()
         return attempt
 
-    def _begin_behind(self, claim: Claim) -> Attempt | None:
-        """Have a short job at hand behind others, if there is a worker for that."""
+    def _taker(self, claim: Claim, share: float | None) -> Worker | None:
+        """Return the worker that a short job may wait in, if there is one."""
         if claim.lane == "io":
             return None
-        able = [
-            w for w in self._crew.workers.values() if w.room_ahead > 0 and w.line.knows(claim.kind)
-        ]
-        if not able or self._share_of(claim, self._limits_of(claim.kind)) is None:
-            self._paces.forget(claim.kind)  # so that it is not claimed ahead again and again
-            return None
-        return self._begin(max(able, key=lambda worker: worker.room_ahead), claim)
+        if share is not None:
+            able = [w for w in self._crew.workers.values() if w.room_ahead > 0]
+            able = [w for w in able if w.line.knows(claim.kind)]
+            if able:
+                return max(able, key=lambda worker: worker.room_ahead)
+        self._paces.forget(claim.kind)  # so that it is not claimed ahead again and again
+        return None
 
     def _share_of(self, claim: Claim, limits: AttemptLimits) -> float | None:
-        watched = limits.memory_bytes is not None or limits.heartbeat_timeout_s is not None
-        if claim.limited or watched or stands_alone(claim):
+        if claim.limited or _is_watched(limits) or stands_alone(claim):
             return None
         return self._paces.shares.get(claim.kind)
 
@@ -253,7 +256,7 @@ class Supervisor:
         for worker in self._crew.workers.values():
             fresh = room == FRESH and worker.lane == "cpu" and worker.fresh
             if (fresh or worker.room == room) and worker.free:
-                return self._begin(worker, claim)
+                return self._start(worker, claim, self._limits_of(claim.kind), None)
         return None
 
     def _wait_apart(self, room: Room, claim: Claim) -> asyncio.Future[Outcome]:
@@ -318,8 +321,11 @@ class Supervisor:
     def _over(self, attempt: Attempt) -> None:
         claim, outcome = attempt.claim, attempt.outcome.result()
         del self._running[claim.token]
-        if claim.lane == "cpu" and isinstance(outcome, Completed | Failed | Snoozed):
+        if isinstance(outcome, Completed | Failed | Snoozed) and not _is_watched(attempt.limits):
+            # one that could not be handed over has none
             self._paces.ran(claim.kind, outcome.evidence.get("duration_s", 0.0))
+        if not attempt.scratch:  # as it is with most: no system call for them
+            return
         scratch = self._place.scratch / claim.token
         if os.path.lexists(scratch):
             sweep = asyncio.get_running_loop().create_task(
@@ -327,6 +333,11 @@ class Supervisor:
             )
             self._sweeps.add(sweep)
             sweep.add_done_callback(self._sweeps.discard)
+
+
+def _is_watched(limits: AttemptLimits) -> bool:
+    """Whether more is looked at while an attempt runs than its time."""
+    return limits.memory_bytes is not None or limits.heartbeat_timeout_s is not None
 
 
 def _follow(begun: Attempt | Outcome, outcome: asyncio.Future[Outcome]) -> None:

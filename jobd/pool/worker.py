@@ -360,6 +360,7 @@ class Worker:
             return
         self._inquest.cpu_s = frame.usage.get(WORKER_CPU, self._inquest.cpu_s)
         self.jobs_done += 1
+        attempt.scratch = frame.scratch
         self.unfit = self.unfit or frame.worn or isinstance(outcome, HandlerUnavailable)
         self._wear.job_ended(self.jobs_done)
         if isinstance(outcome, HandlerUnavailable):

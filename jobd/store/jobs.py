@@ -25,7 +25,9 @@ from jobd.store.transaction import Transaction
 
 _SQL = load("jobs.sql")
 
-_COUNTERS = ("failures", "crashes", "interrupted", "released", "snoozes")
+_COUNTERS = {
+    name: f"{name}_delta" for name in ("failures", "crashes", "interrupted", "released", "snoozes")
+}
 
 
 def enqueue(tx: Transaction, jobs: Sequence[NewJob]) -> list[Submitted | JobdError]:
@@ -218,7 +220,7 @@ def _has_something(asked: Settlement) -> bool:
 def _ended_event(tx: Transaction, row: _Ended, status: Status, asked: Settlement) -> Event:
     """Return the event of an ended attempt; its data holds what the move changed."""
     data: dict[str, Any] = {
-        name: getattr(row, name) for name in _COUNTERS if getattr(asked, f"{name}_delta")
+        name: getattr(row, name) for name, delta in _COUNTERS.items() if getattr(asked, delta)
     }
     if status is Status.RETRYING:
         data["run_at_ms"] = row.run_at
