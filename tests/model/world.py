@@ -12,7 +12,7 @@ import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobd.bus import Bus
-from jobd.domain.ahead import NOTHING, Ahead
+from jobd.domain.ahead import Ahead, stands_alone
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.catalog import Catalog, HandlerSpec, Lane
 from jobd.domain.errors import NotFound
@@ -46,6 +46,8 @@ RULES = Rules(
 )
 BACKOFF = BackoffPolicy(base_s=60)
 RANDOM = 0.5
+SHARES = {"t.cpu": 0.5}
+"""Kinds that are claimed ahead of a free slot: two of it are at hand in a worker."""
 
 
 class Held(NamedTuple):
@@ -67,9 +69,18 @@ class HeldPool:
         return {lane: max(0, size - busy.count(lane)) for lane, size in self.size.items()}
 
     def ahead(self) -> Ahead:
-        return NOTHING
+        taken = sum(self.share_of(one.claim) or 1.0 for one in self.held.values())
+        return Ahead(max(0.0, self.size["cpu"] - taken), SHARES)
+
+    def share_of(self, claim: Claim) -> float | None:
+        """What one takes of its worker; None: all of it. Jobs of the io lane are not asked for."""
+        if claim.lane == "io":
+            return 1e-12
+        return None if claim.limited or stands_alone(claim) else SHARES.get(claim.kind)
 
     def begin(self, claim: Claim) -> asyncio.Future[Outcome]:
+        idle = self.free()[claim.lane] > 0
+        assert idle or (claim.lane == "cpu" and self.share_of(claim) is not None)
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.held[claim.token] = Held(claim, outcome)
         outcome.add_done_callback(lambda _: self.held.pop(claim.token))

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from jobd.domain.ahead import NOTHING, Ahead
 from jobd.domain.catalog import Lane
 from jobd.domain.events import Event
 from jobd.domain.ids import IdSource
@@ -35,6 +36,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.free: dict[Lane, int] = {"cpu": 0, "io": 0}
+        self.ahead = NOTHING
         self.events: list[Event] = []
         self.claims: list[Claim] = []
         self.log: list[str] = []
@@ -53,7 +55,9 @@ class Seen:
         self.log.append("claims")
         self.claims += claims
         for claim in claims:
-            self.free[claim.lane] -= 1
+            self.free[claim.lane] = max(0, self.free[claim.lane] - 1)
+            share = self.ahead.shares.get(claim.kind, 1.0)
+            self.ahead = Ahead(self.ahead.room - share, self.ahead.shares)
         self.claim_made.set()
 
     def messages(self) -> None:
@@ -238,6 +242,7 @@ def open_writer(clock: FakeClock, seen: Seen) -> Callable[..., Writer]:
             Around(
                 publish=seen.publish,
                 free_slots=seen.free_slots,
+                ahead=lambda: seen.ahead,
                 claimed=seen.claimed,
                 died=seen.deaths.append,
                 messages=seen.messages,
