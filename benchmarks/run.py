@@ -19,6 +19,7 @@ from typing import NamedTuple
 import backlog
 import load
 import sse
+import throughput
 import upload
 import workers
 from harness import Row, ask, daemon, process, rss_mb
@@ -108,6 +109,7 @@ def main() -> int:
     options = parser.parse_args()
     size = QUICK if options.quick else FULL
     rows = [submit_ratio(size.rounds, size.requests), *queue(size), *idle_memory()]
+    rows += throughput.measured(size.rounds, size.requests)
     rows += [*workers.deaths(size.rounds * 3), workers.hogged(size.rounds, size.requests // 3)]
     rows += sse.measured(1000, size.events)
     rows.append(upload.growth(size.upload_mb))

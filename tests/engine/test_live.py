@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 from jobd.domain.jobs import Progress
+from jobd.domain.queues import QueueChange
 from jobd.domain.statuses import Status
+from jobd.pool import line
+from jobd.pool.paces import SAMPLES
 
 if TYPE_CHECKING:
+    import pytest
+
     from jobd.domain.events import Event
     from tests.engine.conftest import Live
 
@@ -74,3 +81,68 @@ async def test_a_checkpoint_is_kept_for_the_next_attempt(live: Live) -> None:
 
     assert job.status is Status.COMPLETED
     assert await live.engine.query("SELECT count(*) FROM checkpoints") == [(0,)]
+
+
+async def at_hand(live: Live, count: int) -> list[str]:
+    """Have the cpu worker stop, and hand it jobs that it could begin at once."""
+    await live.run("test.echo", "job.completed")
+    worker = next(one for one in live.supervisor.workers() if one.jobs_done)
+    for _ in range(SAMPLES):
+        live.supervisor._paces.ran("test.echo", 0.0)  # noqa: SLF001 - whatever this machine does
+    halt(worker.pid)
+    jobs = [await live.engine.submit("test.echo") for _ in range(count)]
+    with live.engine.bus.watch(jobs[-1].seq) as watch:
+        seen = await live.engine.readers.events(jobs[-1].seq)
+        await live.next(watch, seen, "job.processing")
+    assert len(live.supervisor.workers()[0].tokens) == count
+    return [job.job_id for job in jobs]
+
+
+def halt(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
+def go_on(live: Live) -> None:
+    for worker in live.supervisor.workers():
+        os.kill(worker.pid, signal.SIGCONT)
+
+
+async def test_what_is_at_hand_when_its_queue_is_paused_has_not_started(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "OVERRUN_S", 60.0)
+    job_ids = await at_hand(live, 10)
+
+    await live.engine.commands.queues.change(QueueChange("default", paused=True))
+    go_on(live)
+    await live.engine.dispatcher.settled()
+    paused = [await live.engine.job(job_id) for job_id in job_ids]
+    await live.engine.commands.queues.change(QueueChange("default", paused=False))
+    with live.engine.bus.watch(paused[-1].seq) as watch:
+        await live.next(watch, [], "job.completed")
+    await live.engine.dispatcher.settled()
+    ended = [await live.engine.job(job_id) for job_id in job_ids]
+
+    assert {(job.status, job.attempt) for job in paused} == {(Status.QUEUED, 0)}
+    assert {(job.status, job.attempt) for job in ended} == {(Status.COMPLETED, 1)}
+
+
+async def test_what_is_at_hand_is_cancelled_without_a_run(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "OVERRUN_S", 60.0)
+    job_ids = await at_hand(live, 3)
+
+    await live.engine.commands.cancel(job_ids[1])
+    go_on(live)
+    await live.engine.dispatcher.settled()
+
+    ended = [await live.engine.job(job_id) for job_id in job_ids]
+    assert [job.status for job in ended] == [Status.COMPLETED, Status.CANCELLED, Status.COMPLETED]
+    assert {event.type for event in await live.engine.readers.events(ended[1].seq)} == {
+        "job.queued",
+        "job.processing",
+        "job.cancel_requested",
+        "job.cancelled",
+    }

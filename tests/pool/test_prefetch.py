@@ -6,6 +6,7 @@ nothing, so that what it was handed waits.
 
 import asyncio
 import os
+import random
 import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -60,6 +61,10 @@ def believe(pool: "Pool", *kinds: str) -> None:
 
 def hand_over(pool: "Pool", claims: Sequence[Claim]) -> list[asyncio.Future[Outcome]]:
     return [pool.supervisor.begin(claim) for claim in claims]
+
+
+def ids(pool: "Pool") -> set[int]:
+    return {worker.worker_id for worker in pool.supervisor.workers()}
 
 
 def types(outcomes: Sequence[asyncio.Future[Outcome]]) -> list[type[Outcome]]:
@@ -370,3 +375,38 @@ async def test_a_worker_that_has_served_gives_back_what_waits(
     assert ended[:8] == [Completed] * 8
     assert set(ended) <= {Completed, NotStarted}  # it may have taken some before
     assert pool.worker.worker_id > first
+
+
+@pytest.mark.timeout(120)
+async def test_whatever_is_taken_out_each_job_runs_once_or_was_not_started(
+    quick: "Pool", claim: MakeClaim
+) -> None:
+    """200 histories: some are cancelled or recalled while they wait, some workers are killed."""
+    chance = random.Random(7)  # noqa: S311 - no secret
+    for number in range(200):
+        believe(quick, "test.echo")
+        first = quick.worker
+        quick.halt()
+        claims = [claim("test.echo", {"n": n}) for n in range(chance.randint(1, 8))]
+        outcomes = hand_over(quick, claims)
+        expected: list[type[Outcome]] = [Completed] * len(claims)
+        for _ in range(chance.randint(0, 4)):
+            at = chance.randrange(len(claims))
+            take_out = chance.choice([quick.supervisor.cancel, quick.supervisor.recall])
+            if not outcomes[at].done() and take_out(claims[at].token):
+                cancelled = take_out == quick.supervisor.cancel
+                expected[at] = CancelledByRequest if cancelled else NotStarted
+        if number % 50 == 49:
+            os.kill(first.pid, signal.SIGKILL)
+            expected = [NotStarted if one is Completed else one for one in expected]
+        else:
+            go_on(quick)
+        await asyncio.wait(outcomes)
+        if number % 50 == 49:
+            gone = first.worker_id
+            await quick.listener.until(lambda: gone not in ids(quick))  # noqa: B023 - awaited here
+        await quick.ready()
+
+        assert types(outcomes) == expected
+        done_before = first.jobs_done if first.worker_id in ids(quick) else 0
+        assert quick.worker.jobs_done - done_before == expected.count(Completed)
