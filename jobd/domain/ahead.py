@@ -13,6 +13,9 @@ import msgspec
 ALONE_FROM_RELEASED = 3
 """A job that has lost its worker to others so often shares none."""
 
+ROUNDING = 1e-9
+"""What sums of shares may be off by."""
+
 _NO_SHARES: Mapping[str, float] = MappingProxyType({})
 
 
@@ -23,6 +26,11 @@ class Ahead(msgspec.Struct, frozen=True):
     """Of all its workers together, the idle ones too."""
     shares: Mapping[str, float] = _NO_SHARES
     """By kind: how much of a worker's room one job takes. Jobs of other kinds want an idle one."""
+
+    @property
+    def places(self) -> int:
+        """How many jobs there may be room for; 0 if nothing is to be claimed ahead."""
+        return int((self.room + ROUNDING) / min(self.shares.values())) if self.shares else 0
 
 
 NOTHING = Ahead()

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from jobd.domain.ahead import NOTHING, Ahead, stands_alone
+from jobd.domain.ahead import NOTHING, ROUNDING, Ahead, stands_alone
 from jobd.domain.catalog import Lane
 from jobd.domain.events import Event, status_event
 from jobd.domain.ids import new_token
@@ -29,9 +29,6 @@ from jobd.store.queries import load
 from jobd.store.transaction import Transaction
 
 _SQL = load("claims.sql")
-
-_ROUNDING = 1e-9
-"""What sums of shares may be off by."""
 
 _METADATA = msgspec.json.Decoder(dict[str, str])
 
@@ -76,23 +73,23 @@ class _Places:
     """What a lane has left for the jobs of one transaction."""
 
     def __init__(self, slots: int, ahead: Ahead) -> None:
-        self._slots, self._room, self._shares = slots, ahead.room, ahead.shares
-        self._least = min(ahead.shares.values(), default=1.0)
+        self._slots, self._ahead = slots, ahead
 
     @property
     def left(self) -> int:
         """How many jobs there may be places for."""
-        return max(self._slots, int((self._room + _ROUNDING) / self._least))
+        return max(self._slots, self._ahead.places)
 
     def take(self, job: _Picked, *, limited: bool) -> bool:
         """Use a place for a job; False if there is none for it, and then for no other."""
-        share = None if limited or stands_alone(job) else self._shares.get(job.kind)
+        share = None if limited or stands_alone(job) else self._ahead.shares.get(job.kind)
         if self._slots > 0:
             self._slots -= 1
-        elif share is None or share > self._room + _ROUNDING:
-            self._room = 0.0
+        elif share is None or share > self._ahead.room + ROUNDING:
+            self._ahead = NOTHING
             return False
-        self._room -= 1.0 if share is None else share
+        room = self._ahead.room - (1.0 if share is None else share)
+        self._ahead = Ahead(room, self._ahead.shares)
         return True
 
 

@@ -195,7 +195,7 @@ class GroupCommit:
             items = self._waiting.take()
             if not self._stopped:
                 free = Free(dict(self._around.free_slots()), self._around.ahead())
-        if not items and not self._state.ready.claimable(free.slots, ahead=free.ahead.room > 0):
+        if not items and not self._state.ready.claimable(free.slots, ahead=free.ahead.places > 0):
             return None
         self._in_flight = items
         return Batch(

@@ -122,3 +122,20 @@ def test_a_queue_that_waits_for_an_idle_worker_is_not_asked_again() -> None:
 
     assert (first, waits, idle) == (True, False, True)
     assert ready.claimable({"cpu": 0}, ahead=True)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "places"),
+    [
+        (Ahead(), 0),
+        (Ahead(0.5), 0),
+        (Ahead(2.0), 0),
+        (Ahead(0.5, SHARES), 2),
+        (Ahead(0.2, SHARES), 0),
+        (Ahead(-1.0, SHARES), -4),
+        (Ahead(0.1 * 3, {"test.short": 0.1}), 3),
+    ],
+)
+def test_without_a_short_kind_or_room_there_is_no_place(ahead: Ahead, places: int) -> None:
+    """The writer would else look for a job again and again."""
+    assert max(0, ahead.places) == max(0, places)
