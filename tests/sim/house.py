@@ -140,6 +140,7 @@ class House:
     def _writer(self) -> Writer:
         around = Around(
             free_slots=self.dispatcher.free_slots,
+            ahead=self.dispatcher.ahead,
             runnable=lambda: self.kinds.lanes,
             claimed=self._claimed,
             publish=self._publish,

@@ -12,6 +12,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from jobd.domain.ahead import NOTHING
 from jobd.domain.jobs import JobError, Progress, Result
 from jobd.domain.outcomes import (
     Bystander,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from jobd.domain.ahead import Ahead
     from jobd.domain.catalog import Lane
     from jobd.domain.jobs import Claim
     from jobd.engine.dispatcher import Dispatcher
@@ -103,7 +105,13 @@ class SimPool:
         busy = [run.claim.lane for run in self._runs.values()]
         return {lane: max(0, n - busy.count(lane)) for lane, n in SLOTS.items()}
 
-    async def run(self, claim: Claim) -> Outcome:
+    def ahead(self) -> Ahead:
+        return NOTHING
+
+    def begin(self, claim: Claim) -> asyncio.Future[Outcome]:
+        return asyncio.get_running_loop().create_task(self._run(claim))
+
+    async def _run(self, claim: Claim) -> Outcome:
         run = Run(claim, self._behaviour(), deaf=self._rng.random() < 0.2)
         self._runs[claim.token] = run
         try:
