@@ -17,6 +17,10 @@ _RANDOM_BYTES = 4096
 
 _COUNTER_BITS = 42
 _COUNTER_MAX = (1 << _COUNTER_BITS) - 1
+_LOW_BITS = 30
+_LOW_MAX = (1 << _LOW_BITS) - 1
+"""The part of the counter that follows the variant; the digits before it seldom change."""
+_VARIANT = 0x2 << _LOW_BITS
 
 
 class IdSource:
@@ -30,7 +34,9 @@ class IdSource:
         self._lock = threading.Lock()
         self._last_ms = 0
         self._counter = 0
-        self._random = b""
+        self._high = -1
+        self._head = ""
+        self._random = ""
         self._drawn = 0
 
     def next(self, prefix: str, wall_ms: int) -> str:
@@ -38,27 +44,40 @@ class IdSource:
         with self._lock:
             if wall_ms > self._last_ms:
                 self._last_ms = wall_ms
-                self._counter = int.from_bytes(self._draw(6)) >> 7
+                self._counter = int(self._draw(12), 16) >> 7
+                self._high = -1
             else:
                 self._counter += 1
                 if self._counter > _COUNTER_MAX:
                     self._last_ms += 1
                     self._counter = 0
-            ms, counter, tail = self._last_ms, self._counter, int.from_bytes(self._draw(4))
-        high = counter >> 30
-        low = counter & ((1 << 30) - 1)
-        value = ms << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low << 32 | tail
-        return f"{prefix}{value:032x}"
+            counter = self._counter
+            if counter >> _LOW_BITS != self._high:
+                self._high = counter >> _LOW_BITS
+                self._head = f"{self._last_ms:012x}7{self._high:03x}"
+            begin = self._drawn
+            if begin + 8 <= len(self._random):
+                self._drawn = begin + 8
+                tail = self._random[begin : begin + 8]
+            else:
+                tail = self._draw(8)
+            return f"{prefix}{self._head}{_VARIANT | counter & _LOW_MAX:08x}{tail}"
 
-    def _draw(self, count: int) -> bytes:
-        """Return random bytes that nobody was given before; a forked child must not use them."""
+    def _draw(self, count: int) -> str:
+        """Return random digits that nobody was given before; a forked child must not use them."""
         begin = self._drawn
         if begin + count > len(self._random):
-            self._random, begin = os.urandom(_RANDOM_BYTES), 0
+            self._random, begin = os.urandom(_RANDOM_BYTES).hex(), 0
         self._drawn = begin + count
         return self._random[begin : begin + count]
 
 
+def new_tokens(count: int) -> list[str]:
+    """Return fresh lease tokens: 16 random bytes in hex each, never handed out twice."""
+    drawn = os.urandom(16 * count).hex()
+    return [drawn[begin : begin + 32] for begin in range(0, 32 * count, 32)]
+
+
 def new_token() -> str:
-    """Return a fresh lease token: 16 random bytes in hex, never handed out twice."""
-    return os.urandom(16).hex()
+    """Return one fresh lease token."""
+    return new_tokens(1)[0]

@@ -6,12 +6,14 @@ cancelled caller could leave that half open.
 
     database.py     the file: open, run, read, close
     wal.py          when the WAL is folded in;  open_files.py: whether the file is still ours
+    misread.py      a read that failed, which SQLite calls damage
     schema.py       migrations, guard triggers, identity
     writer.py       the verbs, each one request to
     group_commit.py the one task that writes: takes all that waits (waiting.py), commits, answers;
                     a lock, a full disk (room.py), the end
     batch.py        one commit's worth of work, in its fixed order
     jobs.py         enqueue and settle;  claims.py: claim;  moves.py: cancel, promote, recover
+    leases.py       what is remembered of the jobs that run
     ready.py        which queues are served next;  queues.py: pause, limits, what is in them
     parking.py      jobs whose plugin is gone, out of the way of the claims
     deadlines.py    jobs that have waited too long

@@ -23,6 +23,7 @@ _SQL = load("attempts.sql")
 def report(tx: Transaction, updates: Sequence[Update]) -> list[JobdError | None]:
     """Store the newest progress of each attempt; LeaseLost for those that hold no lease."""
     newest = {update.token: update for update in updates}
+    tx.leases.mark(newest)
     by_event = {tx.next_event_id(): update for update in newest.values()}
     rows = [(u.seq, u.token, event_id, *_fields(u)) for event_id, u in by_event.items()]
     written = sorted(tx.rows(_SQL["put_progress"], updates=tx.array(rows), now=tx.now_ms))
@@ -36,6 +37,7 @@ def report(tx: Transaction, updates: Sequence[Update]) -> list[JobdError | None]
 
 def save(tx: Transaction, checkpoints: Sequence[Checkpoint]) -> list[JobdError | None]:
     """Store the newest checkpoint of each attempt; LeaseLost for those that hold no lease."""
+    tx.leases.mark(one.token for one in checkpoints)
     leases = tx.array([(one.seq, one.token) for one in checkpoints])
     held = {token for (token,) in tx.rows(_SQL["leases_held"], leases=leases)}
     newest = {one.seq: one.data for one in checkpoints if one.token in held}

@@ -33,6 +33,7 @@ from jobd.store import (
     uploads,
 )
 from jobd.store.connection import primary_code, schema_gone
+from jobd.store.leases import Lease
 from jobd.store.queries import load
 from jobd.store.rules import Rules
 from jobd.store.tally import Tally
@@ -77,9 +78,23 @@ class Committed(msgspec.Struct, frozen=True):
     """What it changed in the state's tally; to be added there once it is committed."""
     answers: list[tuple[Item, Any]]
     events: list[Event]
-    claims: list[Claim]
+    leased: list[Lease]
+    ended: list[str]
+    """Tokens of settlements."""
     messages: int
     written_bytes: int
+
+    def take_over(self) -> State:
+        """Return the state after the commit, with what was moved in it; call it once."""
+        state = self.state
+        state.tally.add(self.moved)
+        state.leases.committed(self.leased, self.ended)
+        return state
+
+    @property
+    def claims(self) -> list[Claim]:
+        """What is to be run."""
+        return [lease.claim for lease in self.leased]
 
 
 def _once(act: Callable[[Transaction], Any]) -> Callable[[Transaction, Sequence[Any]], list[Any]]:
@@ -184,11 +199,12 @@ class Batch:
         claims.claim(tx, self._free.slots, self._free.ahead)
         tx.save_history()
         return Committed(
-            state=State(tx.ids, tx.ready, self._state.tally),
+            state=State(tx.ids, tx.ready, self._state.tally, self._state.leases),
             moved=tx.tally,
             answers=answers,
             events=tx.events,
-            claims=tx.claims,
+            leased=tx.leased,
+            ended=tx.ended,
             messages=tx.messages,
             written_bytes=tx.written_bytes,
         )

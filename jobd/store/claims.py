@@ -13,18 +13,20 @@ Not here: which slots are free (pool/supervisor.py), running the claims
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from jobd.domain.ahead import NOTHING, ROUNDING, Ahead, stands_alone
 from jobd.domain.catalog import Lane
 from jobd.domain.events import Event, status_event
-from jobd.domain.ids import new_token
+from jobd.domain.ids import new_tokens
 from jobd.domain.jobs import Claim
 from jobd.domain.statuses import Status
 from jobd.store import deadlines, parking, queues
+from jobd.store.leases import Lease
 from jobd.store.queries import load
 from jobd.store.transaction import Transaction
 
@@ -32,41 +34,20 @@ _SQL = load("claims.sql")
 
 _METADATA = msgspec.json.Decoder(dict[str, str])
 
-
-class _Picked(NamedTuple):
-    """A queued job and its queue, the rest in the order of the statement `pick`."""
-
-    queue: str
-    seq: int
-    job_id: str
-    kind: str
-    created_at: int
-    start_before: int | None
-    attempt: int
-    max_attempts: int
-    timeout_ms: int
-    failures: int
-    crashes: int
-    interrupted: int
-    released: int
-    snoozes: int
-    args: bytes
-    metadata: str
-    traceparent: str | None
-    checkpoint: bytes | None
+_PROCESSING = status_event(Status.PROCESSING)
 
 
 def claim(tx: Transaction, free: Mapping[Lane, int], ahead: Ahead = NOTHING) -> None:
     """Lease jobs for the free slots of each lane and the cpu lane's room ahead.
 
-    The claims are in `tx.claims`.
+    They are in `tx.leased`.
     """
     turn = _Turn(tx)
     for lane, slots in free.items():
         places = _Places(slots, ahead if lane == "cpu" and tx.ready.may_go_ahead else NOTHING)
         while places.left > 0 and (names := turn.queues(lane)):
             if picked := turn.pick(lane, names, places):
-                tx.claims += _lease(tx, lane, picked, limited=turn.limited)
+                _lease(tx, picked)
 
 
 class _Places:
@@ -74,22 +55,23 @@ class _Places:
 
     def __init__(self, slots: int, ahead: Ahead) -> None:
         self._slots, self._ahead = slots, ahead
+        self._room = ahead.room
 
     @property
     def left(self) -> int:
         """How many jobs there may be places for."""
-        return max(self._slots, self._ahead.places)
+        return max(self._slots, Ahead(self._room, self._ahead.shares).places)
 
-    def take(self, job: _Picked, *, limited: bool) -> bool:
+    def take(self, job: Claim) -> bool:
         """Use a place for a job; False if there is none for it, and then for no other."""
+        limited = job.limited
         share = None if limited or stands_alone(job) else self._ahead.shares.get(job.kind)
         if self._slots > 0:
             self._slots -= 1
-        elif share is None or share > self._ahead.room + ROUNDING:
+        elif share is None or share > self._room + ROUNDING:
             self._ahead = NOTHING
             return False
-        room = self._ahead.room - (1.0 if share is None else share)
-        self._ahead = Ahead(room, self._ahead.shares)
+        self._room -= 1.0 if share is None else share
         return True
 
 
@@ -104,10 +86,6 @@ class _Turn:
         self._later: set[tuple[Lane, str]] = set()
         """Queues whose head is a matter of the next transaction."""
 
-    def limited(self, queue: str) -> bool:
-        """Whether the queue has a limit."""
-        return math.isfinite(self._spare[queue])
-
     def queues(self, lane: Lane) -> list[str]:
         """Return the lane's queues that may start something; the others are set aside."""
         names = [name for name in self._tx.ready.queues(lane) if (lane, name) not in self._later]
@@ -119,14 +97,14 @@ class _Turn:
                 self._tx.ready.set_aside(name)
         return [name for name in names if self._spare[name] > 0]
 
-    def pick(self, lane: Lane, names: Sequence[str], places: _Places) -> list[_Picked]:
+    def pick(self, lane: Lane, names: Sequence[str], places: _Places) -> list[Lease]:
         """Go once round the queues.
 
         Either the places are used up, or some queue will not be among `queues` again, or the
         head of one has been put right.
         """
         share = math.ceil(places.left / len(names))
-        picked: list[_Picked] = []
+        picked: list[Lease] = []
         for queue in names:
             wanted = int(min(share, places.left, self._spare[queue]))
             if not wanted:
@@ -134,15 +112,18 @@ class _Turn:
             picked += self._pick_from(lane, queue, wanted, places)
         return picked
 
-    def _pick_from(self, lane: Lane, queue: str, wanted: int, places: _Places) -> list[_Picked]:
+    def _pick_from(self, lane: Lane, queue: str, wanted: int, places: _Places) -> list[Lease]:
         tx = self._tx
         rows = tx.rows(_SQL["pick"], lane=lane, queue=queue, wanted=wanted)
-        seen = [_Picked(queue, *row) for row in rows]
-        able = [job for job in seen if _may_start(tx, lane, job)]
-        picked = list(self._placed(able, places))
+        able = self._able(lane, queue, rows)
+        picked = able
+        for number, lease in enumerate(able):
+            if not places.take(lease.claim):
+                picked = able[:number]
+                break
         waits = len(picked) < len(able)
-        empty = len(seen) < wanted
-        if len(able) < len(seen):
+        empty = len(rows) < wanted
+        if len(able) < len(rows):
             if self._looked:
                 self._later.add((lane, queue))
                 empty = False
@@ -158,58 +139,83 @@ class _Turn:
             tx.ready.set_aside(queue)
         return picked
 
-    def _placed(self, able: Iterable[_Picked], places: _Places) -> Iterator[_Picked]:
-        for job in able:
-            if not places.take(job, limited=self.limited(job.queue)):
-                return
-            yield job
+    def _able(self, lane: Lane, queue: str, rows: Sequence[Sequence[Any]]) -> list[Lease]:
+        """Return those of the picked that may start there, as they will be when leased."""
+        tx, limited = self._tx, math.isfinite(self._spare[queue])
+        return [
+            _lease_of(row, token, lane, queue, limited=limited, now_ms=tx.now_ms)
+            for row, token in zip(rows, new_tokens(len(rows)), strict=True)
+            if _may_start(tx, lane, *row[:4])
+        ]
 
 
-def _may_start(tx: Transaction, lane: Lane, job: _Picked) -> bool:
-    doom = deadlines.doom(
-        tx, created_at=job.created_at, start_before=job.start_before, attempt=job.attempt
+def _may_start(
+    tx: Transaction, lane: Lane, created_at: int, start_before: int | None, attempt: int, kind: str
+) -> bool:
+    doom = deadlines.doom(tx, created_at=created_at, start_before=start_before, attempt=attempt)
+    return doom is None and parking.fits(tx, kind, lane)
+
+
+def _lease_of(
+    row: Sequence[Any], token: str, lane: Lane, queue: str, *, limited: bool, now_ms: int
+) -> Lease:
+    """Return the lease of a job, given as the statement `pick` returns it."""
+    (
+        _created_at,
+        _start_before,
+        attempt,
+        kind,
+        seq,
+        job_id,
+        max_attempts,
+        timeout_ms,
+        failures,
+        crashes,
+        interrupted,
+        released,
+        snoozes,
+        args,
+        metadata,
+        traceparent,
+        checkpoint,
+        principal,
+        callback_mask,
+        retention_ms,
+    ) = row
+    claim = Claim(
+        seq,
+        job_id,
+        token,
+        kind,
+        queue,
+        lane,
+        attempt + 1,
+        max_attempts,
+        timeout_ms,
+        failures,
+        crashes,
+        interrupted,
+        released,
+        snoozes,
+        args,
+        {} if metadata == "{}" else _METADATA.decode(metadata),
+        traceparent,
+        checkpoint,
+        now_ms,
+        limited,
     )
-    return doom is None and parking.fits(tx, job.kind, lane)
+    return Lease(claim, principal, callback_mask, retention_ms)
 
 
-def _lease(
-    tx: Transaction, lane: Lane, picked: Sequence[_Picked], *, limited: Callable[[str], bool]
-) -> list[Claim]:
-    leases = [(job.seq, new_token(), tx.next_event_id()) for job in picked]
-    by_seq = {job.seq: job for job in picked}
-    rows = tx.rows(_SQL["lease"], leases=tx.array(leases), instance=tx.instance, now=tx.now_ms)
-    return [
-        _claim(tx, lane, job := by_seq[row[1]], row, limited=limited(job.queue))
-        for row in sorted(rows)
-    ]
-
-
-def _claim(
-    tx: Transaction, lane: Lane, job: _Picked, leased: tuple[Any, ...], *, limited: bool
-) -> Claim:
-    event_id, seq, token, attempt, mask, principal = leased
-    tx.tally.moved(principal, lane, job.queue, Status.QUEUED, Status.PROCESSING)
-    type_ = status_event(Status.PROCESSING)
-    tx.happened(Event(event_id, seq, job.job_id, type_, tx.now_ms, attempt), mask)
-    return Claim(
-        seq=seq,
-        job_id=job.job_id,
-        token=token,
-        kind=job.kind,
-        queue=job.queue,
-        lane=lane,
-        attempt=attempt,
-        max_attempts=job.max_attempts,
-        timeout_ms=job.timeout_ms,
-        failures=job.failures,
-        crashes=job.crashes,
-        interrupted=job.interrupted,
-        released=job.released,
-        snoozes=job.snoozes,
-        args=job.args,
-        metadata=_METADATA.decode(job.metadata),
-        traceparent=job.traceparent,
-        checkpoint=job.checkpoint,
-        claimed_at_ms=tx.now_ms,
-        limited=limited,
-    )
+def _lease(tx: Transaction, picked: Sequence[Lease]) -> None:
+    by_event = dict(zip(tx.next_event_ids(len(picked)), picked, strict=True))
+    moves = [(one.claim.seq, one.claim.token, event) for event, one in by_event.items()]
+    moved: Counter[tuple[str, Lane, str]] = Counter()
+    for event_id in tx.changed(_SQL["lease"], moves, instance=tx.instance, now=tx.now_ms):
+        claim, principal, callback_mask, _ = lease = by_event[event_id]
+        tx.leased.append(lease)
+        moved[principal, claim.lane, claim.queue] += 1
+        event = Event(event_id, claim.seq, claim.job_id, _PROCESSING, tx.now_ms, claim.attempt)
+        tx.happened(event, callback_mask)
+    for whose, jobs in moved.items():
+        tx.tally.moved(*whose, Status.QUEUED, Status.PROCESSING, jobs=jobs)

@@ -3,10 +3,10 @@
 -- jobs_ready, in its order: a backlog is not walked. The lease follows in this transaction,
 -- and nobody else writes.
 SELECT
-  jobs.seq, jobs.job_id, jobs.kind, jobs.created_at, jobs.start_before, jobs.attempt,
+  jobs.created_at, jobs.start_before, jobs.attempt, jobs.kind, jobs.seq, jobs.job_id,
   jobs.max_attempts, jobs.timeout_ms, jobs.failures, jobs.crashes, jobs.interrupted,
   jobs.released, jobs.snoozes, job_inputs.args, job_inputs.metadata, job_inputs.traceparent,
-  checkpoints.data
+  checkpoints.data, jobs.principal, jobs.callback_mask, jobs.retention_ms
 FROM jobs
 CROSS JOIN job_inputs ON job_inputs.seq = jobs.seq
 LEFT JOIN checkpoints ON checkpoints.seq = jobs.seq
@@ -28,7 +28,6 @@ UPDATE jobs SET
   event_id = leased.event_id
 FROM (
   SELECT value ->> 0 AS seq, value ->> 1 AS token, value ->> 2 AS event_id
-  FROM json_each(:leases)
+  FROM json_each(:moves)
 ) AS leased
-WHERE jobs.seq = leased.seq AND jobs.status = 'queued'
-RETURNING event_id, seq, lease_token, attempt, callback_mask, principal;
+WHERE jobs.seq = leased.seq AND jobs.status = 'queued';

@@ -35,7 +35,8 @@ from jobd.store.connection import (
     set_up_writer,
     writing,
 )
-from jobd.store.open_files import OpenFiles
+from jobd.store.misread import corrected
+from jobd.store.open_files import OpenFiles, sync_names
 from jobd.store.wal import Wal
 
 log = logging.getLogger(__name__)
@@ -118,10 +119,11 @@ class Database:
                 if primary_code(error) != sqlite3.SQLITE_FULL or not make_room():
                     raise
                 return await cls._open(path, synchronous, readers, broken)
-        except (sqlite3.Error, schema.Foreign, Unsafe) as error:
-            if primary_code(error) in _MAY_PASS:
-                raise OSError(f"{path}: {error}") from error
-            raise DatabaseUnusable(f"{path}: {error}") from error
+        except (sqlite3.Error, schema.Foreign, Unsafe) as refused:
+            reason = await asyncio.to_thread(corrected, refused, path)
+            if primary_code(reason) in _MAY_PASS:
+                raise OSError(f"{path}: {reason}") from refused
+            raise DatabaseUnusable(f"{path}: {reason}") from refused
 
     @classmethod
     async def _open(
@@ -136,7 +138,7 @@ class Database:
         return database
 
     async def _set_up(self, synchronous: str, readers: int) -> None:
-        self.identity = await self._writer.call(lambda c: _prepare(c, synchronous))
+        self.identity = await self._writer.call(lambda c: _prepare(c, self._path, synchronous))
         self._files = OpenFiles(self._path)
         for _ in range(readers):
             connection = await Connection.open(lambda: reading(self._path))
@@ -258,12 +260,13 @@ class Database:
         except (sqlite3.Error, DatabaseUnusable) as error:
             if not breaks(error):
                 raise
-            if primary_code(error) == sqlite3.SQLITE_IOERR or isinstance(error, DatabaseUnusable):
-                self._break(error)
+            reason = corrected(error, self._path)
+            if primary_code(reason) != sqlite3.SQLITE_IOERR:
+                reason = _unusable(self._path, reason)
+            self._break(reason)
+            if reason is error:
                 raise
-            unusable = DatabaseUnusable(f"{self._path}: {error}")
-            self._break(unusable)
-            raise unusable from error
+            raise reason from error
 
     def _break(self, error: BaseException) -> None:
         if self._error is None:
@@ -303,6 +306,12 @@ class Database:
             self._gate.set()
 
 
+def _unusable(path: Path, reason: BaseException) -> DatabaseUnusable:
+    if isinstance(reason, DatabaseUnusable):
+        return reason
+    return DatabaseUnusable(f"{path}: {reason}")
+
+
 def _breaks_a_write(error: BaseException) -> bool:
     if isinstance(error, DatabaseUnusable) or schema_gone(error):
         return True
@@ -325,10 +334,12 @@ def _vacuum(connection: sqlite3.Connection, pages: int) -> int:
     return before - _number(connection, "page_count")
 
 
-def _prepare(connection: sqlite3.Connection, synchronous: str) -> schema.Identity:
+def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> schema.Identity:
     set_up_before_reading(connection)
     schema.check_ours(connection)
     set_up_writer(connection, synchronous)
     schema.migrate(connection, schema.migrations())
     schema.install_guards(connection)
-    return schema.begin_start(connection)
+    identity = schema.begin_start(connection)
+    sync_names(path)  # the commit before has made the WAL
+    return identity

@@ -232,11 +232,10 @@ class GroupCommit:
             return
         self._locked = False
         self._room.fitted()
-        self._state = committed.state
-        self._state.tally.add(committed.moved)
+        self._state = committed.take_over()
         self._answer(committed)
         self._around.publish(committed.events)
-        if committed.claims:
+        if committed.leased:
             self._around.claimed(committed.claims)
         if committed.messages:
             self._around.messages()

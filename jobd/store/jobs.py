@@ -2,28 +2,40 @@
 
 Settle is fenced: it changes a row only under the token of the attempt's own lease, and a
 token settles once. Events, results and artifacts are written for rows that were changed,
-never from the request alone.
+never from the request alone. That a handler returned, as most do, is written without reading
+anything back of the jobs.
 
 Not here: claims (claims.py), other moves (moves.py), what an outcome means
 (domain/outcomes.py).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from jobd.domain.catalog import Lane
 from jobd.domain.errors import JobdError
 from jobd.domain.events import Event, callback_mask, status_event
 from jobd.domain.jobs import Artifact, NewJob, Settlement, Submitted
 from jobd.domain.outcomes import was_cancelled
-from jobd.domain.statuses import TERMINAL, Status
+from jobd.domain.statuses import INITIAL, TERMINAL, Status
 from jobd.store import admission, idempotency, results, uploads
 from jobd.store.attempts import lease_lost
+from jobd.store.leases import Lease
 from jobd.store.queries import load
 from jobd.store.transaction import Transaction
 
 _SQL = load("jobs.sql")
+
+_COMPLETED = status_event(Status.COMPLETED)
+
+_BEGINS = {status: (status.value, status_event(status)) for status in INITIAL}
+"""A new job's status as it is stored, and the type of its event."""
+
+_Moved = Counter[tuple[str, Lane, str, Status]]
+"""Jobs by principal, lane, queue and their new status."""
 
 _COUNTERS = {
     name: f"{name}_delta" for name in ("failures", "crashes", "interrupted", "released", "snoozes")
@@ -64,20 +76,30 @@ def _refused(tx: Transaction, new: dict[int, NewJob]) -> dict[int, JobdError]:
 def _insert(tx: Transaction, jobs: dict[int, NewJob]) -> dict[int, Submitted]:
     if not jobs:
         return {}
-    event_ids = {seq: tx.next_event_id() for seq in jobs}
-    rows = [_job_row(tx, seq, job, event_ids[seq]) for seq, job in jobs.items()]
-    added: dict[int, str] = dict(tx.rows(_SQL["add_jobs"], jobs=tx.array(rows), now=tx.now_ms))
-    _add_inputs(tx, jobs)
-    uploads.refer(tx, jobs)
-    for seq, job in jobs.items():
-        status = Status(added[seq])
-        if status is Status.QUEUED:
-            tx.ready.add(job.lane, job.queue)
-        tx.tally.moved(job.principal, job.lane, job.queue, None, status)
-        event_id, type_ = event_ids[seq], status_event(status)
+    submitted: dict[int, Submitted] = {}
+    rows: list[tuple[Any, ...]] = []
+    moved = _Moved()
+    for event_id, (seq, job) in zip(tx.next_event_ids(len(jobs)), jobs.items(), strict=True):
+        mask = 0
+        if job.callback_url:
+            mask = callback_mask(job.callback_events)
+        scheduled = job.run_at_ms is not None and job.run_at_ms > tx.now_ms
+        status = Status.SCHEDULED if scheduled else Status.QUEUED
+        word, type_ = _BEGINS[status]
+        rows.append(_job_row(tx, seq, job, word, mask, event_id))
+        moved[job.principal, job.lane, job.queue, status] += 1
         event = Event(event_id, seq, job.job_id, type_, tx.now_ms, 0, _times(job, status))
-        tx.happened(event, _mask(job))
-    return {seq: Submitted(job.job_id, seq, event_ids[seq]) for seq, job in jobs.items()}
+        tx.happened(event, mask)
+        submitted[seq] = Submitted(job.job_id, seq, event_id)
+    tx.put(_SQL["add_jobs"], rows)  # all of them, or it raises
+    inputs = [_input_row(seq, job) for seq, job in jobs.items()]
+    tx.put(_SQL["add_inputs"], inputs, wide_bytes=sum(len(row[-1]) for row in inputs))
+    uploads.refer(tx, jobs)
+    for (principal, lane, queue, status), count in moved.items():
+        if status is Status.QUEUED:
+            tx.ready.add(lane, queue)
+        tx.tally.moved(principal, lane, queue, None, status, jobs=count)
+    return submitted
 
 
 def _times(job: NewJob, status: Status) -> dict[str, Any]:
@@ -90,12 +112,9 @@ def _times(job: NewJob, status: Status) -> dict[str, Any]:
     return times
 
 
-def _mask(job: NewJob) -> int:
-    return callback_mask(job.callback_events) if job.callback_url else 0
-
-
-def _job_row(tx: Transaction, seq: int, job: NewJob, event_id: int) -> tuple[Any, ...]:
-    scheduled = job.run_at_ms is not None and job.run_at_ms > tx.now_ms
+def _job_row(
+    tx: Transaction, seq: int, job: NewJob, status: str, mask: int, event_id: int
+) -> tuple[Any, ...]:
     return (
         seq,
         job.job_id,
@@ -104,32 +123,23 @@ def _job_row(tx: Transaction, seq: int, job: NewJob, event_id: int) -> tuple[Any
         job.queue,
         job.lane,
         job.priority,
-        Status.SCHEDULED if scheduled else Status.QUEUED,
-        job.run_at_ms,
+        status,
+        "" if job.run_at_ms is None else job.run_at_ms,
         job.created_at_ms,
-        job.start_before_ms,
+        tx.now_ms,
+        "" if job.start_before_ms is None else job.start_before_ms,
         job.max_attempts,
         job.timeout_ms,
         job.retention_ms,
-        job.retry_of,
-        _mask(job),
+        job.retry_of or "",
+        mask,
         event_id,
     )
 
 
-def _add_inputs(tx: Transaction, jobs: dict[int, NewJob]) -> None:
-    small, large = [], []
-    for seq, job in jobs.items():
-        metadata = msgspec.json.encode(job.metadata).decode()
-        about = (seq, metadata, job.traceparent, job.callback_url)
-        if len(job.args) < results.LARGE_BYTES:
-            small.append((*about, job.args.decode()))
-        else:
-            large.append((*about, job.args))
-    if small:
-        tx.rows(_SQL["add_inputs"], inputs=tx.array(small))
-    if large:
-        tx.each(_SQL["add_large_input"], large)
+def _input_row(seq: int, job: NewJob) -> tuple[Any, ...]:
+    metadata = msgspec.json.encode(job.metadata).decode() if job.metadata else "{}"
+    return (seq, metadata, job.traceparent or "", job.callback_url or "", job.args.decode())
 
 
 class _Ended(NamedTuple):
@@ -161,13 +171,78 @@ def settle(tx: Transaction, settlements: Sequence[Settlement]) -> list[JobdError
     first: dict[str, Settlement] = {}
     for settlement in settlements:
         first.setdefault(settlement.token, settlement)
-    by_event = {tx.next_event_id(): settlement for settlement in first.values()}
+    tx.ended += first
+    plain: list[tuple[Settlement, Lease]] = []
+    others: list[Settlement] = []
+    for one in first.values():
+        if _only_completes(one) and (lease := tx.leases.get(one.token)) is not None:
+            plain.append((one, lease))
+        else:
+            others.append(one)
+    written = _complete(tx, plain) | _end(tx, others)
+    return [None if id(one) in written else lease_lost() for one in settlements]
+
+
+def _only_completes(one: Settlement) -> bool:
+    """Whether all that it changes of the job's row is what every result changes."""
+    return one.status is Status.COMPLETED and not (
+        one.attempt_delta
+        or one.failures_delta
+        or one.crashes_delta
+        or one.interrupted_delta
+        or one.released_delta
+        or one.snoozes_delta
+    )
+
+
+def _complete(tx: Transaction, settlements: Sequence[tuple[Settlement, Lease]]) -> set[int]:
+    """Write what handlers returned; return the ids of those written.
+
+    Nothing is read back of the jobs: it is in their leases.
+    """
+    if not settlements:
+        return set()
+    by_event = dict(zip(tx.next_event_ids(len(settlements)), settlements, strict=True))
+    moves = [(one.seq, one.token, event_id) for event_id, (one, _) in by_event.items()]
+    written: set[int] = set()
+    ending = _Ending(tx)
+    for event_id in tx.changed(_SQL["complete"], moves, now=tx.now_ms):
+        one, lease = by_event[event_id]
+        claim, principal, mask, retention_ms = lease
+        written.add(id(one))
+        ending.moved[principal, claim.lane, claim.queue, Status.COMPLETED] += 1
+        ending.keep(one, claim.seq, Status.COMPLETED, claim.attempt)
+        if tx.leases.leaves_something(lease):
+            ending.terminal.append(claim.seq)
+        data = _outcome_data(one, {"expires_at_ms": tx.now_ms + retention_ms})
+        tx.happened(
+            Event(event_id, claim.seq, claim.job_id, _COMPLETED, tx.now_ms, claim.attempt, data),
+            mask,
+        )
+    ending.write()
+    return written
+
+
+def _end(tx: Transaction, settlements: Sequence[Settlement]) -> set[int]:
+    """Write outcomes of whatever kind; return the ids of those written."""
+    if not settlements:
+        return set()
+    by_event = dict(zip(tx.next_event_ids(len(settlements)), settlements, strict=True))
     rows = [_settle_row(event_id, one) for event_id, one in by_event.items()]
     times = {"now": tx.now_ms, "max_age": tx.rules.max_age_ms}
     ended = sorted(_Ended(*row) for row in tx.rows(_SQL["settle"], ended=tx.array(rows), **times))
-    _keep(tx, [(row, by_event[row.event_id]) for row in ended])
-    written = {id(by_event[row.event_id]) for row in ended}
-    return [None if id(one) in written else lease_lost() for one in settlements]
+    ending = _Ending(tx)
+    for row in ended:
+        one, status = by_event[row.event_id], Status(row.status)
+        ending.moved[row.principal, row.lane, row.queue, status] += 1
+        if status is not one.status:
+            # a cancel came between the decision and this commit
+            one = msgspec.structs.replace(one, error=was_cancelled(row.attempt))
+        ending.keep(one, row.seq, status, row.attempt)
+        (ending.alive if row.expires_at is None else ending.terminal).append(row.seq)
+        tx.happened(_ended_event(tx, row, status, one), row.callback_mask)
+    ending.write()
+    return {id(by_event[row.event_id]) for row in ended}
 
 
 def _settle_row(event_id: int, one: Settlement) -> tuple[Any, ...]:
@@ -188,33 +263,42 @@ def _settle_row(event_id: int, one: Settlement) -> tuple[Any, ...]:
     )
 
 
-def _keep(tx: Transaction, ended: Sequence[tuple[_Ended, Settlement]]) -> None:
-    kept: list[results.Kept] = []
-    artifacts: list[tuple[int, Artifact]] = []
-    for row, asked in ended:
-        status = Status(row.status)
-        tx.ready.freed(row.queue)
-        tx.tally.moved(row.principal, row.lane, row.queue, Status.PROCESSING, status)
-        if status is not asked.status:
-            # a cancel came between the decision and this commit
-            asked = msgspec.structs.replace(asked, error=was_cancelled(row.attempt))  # noqa: PLW2901
+class _Ending:
+    """What is written beside the rows of jobs whose attempts have ended."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._kept: list[results.Kept] = []
+        self._artifacts: list[tuple[int, Artifact]] = []
+        self.moved = _Moved()
+        self.alive: list[int] = []
+        """Seqs of jobs that go on and may have progress."""
+        self.terminal: list[int] = []
+        """Seqs of jobs that are over and may have progress or a checkpoint."""
+
+    def keep(self, one: Settlement, seq: int, status: Status, attempt: int) -> None:
+        """Note what an attempt has left; one that was released leaves no more than its files."""
+        if one.artifacts:
+            self._artifacts += [(seq, artifact) for artifact in one.artifacts]
         if status is Status.QUEUED:
-            tx.ready.add(row.lane, row.queue)
-        elif status is Status.RETRYING or _has_something(asked) or row.attempt > 1:
-            # of a result that is nothing too: the attempt before has left its error
-            kept.append(
-                results.Kept(row.seq, asked.error, asked.result, asked.partial, asked.summary)
-            )
-        artifacts += [(row.seq, artifact) for artifact in asked.artifacts]
-        tx.happened(_ended_event(tx, row, status, asked), row.callback_mask)
-    results.keep(tx, kept)
-    results.add_artifacts(tx, artifacts)
-    terminal = [row.seq for row, _ in ended if row.expires_at is not None]
-    results.drop(tx, ended=[row.seq for row, _ in ended], terminal=terminal)
+            return
+        something = one.error or one.result or one.partial or one.summary
+        # of a result that is nothing too: the attempt before has left its error
+        if something or status is Status.RETRYING or attempt > 1:
+            kept = results.Kept(seq, one.error, one.result, one.partial, one.summary)
+            self._kept.append(kept)
 
-
-def _has_something(asked: Settlement) -> bool:
-    return bool(asked.error or asked.result or asked.partial or asked.summary)
+    def write(self) -> None:
+        """Write it."""
+        tx = self._tx
+        for (principal, lane, queue, status), jobs in self.moved.items():
+            tx.ready.freed(queue)
+            tx.tally.moved(principal, lane, queue, Status.PROCESSING, status, jobs=jobs)
+            if status is Status.QUEUED:
+                tx.ready.add(lane, queue)
+        results.keep(tx, self._kept)
+        results.add_artifacts(tx, self._artifacts)
+        results.drop(tx, ended=[*self.alive, *self.terminal], terminal=self.terminal)
 
 
 def _ended_event(tx: Transaction, row: _Ended, status: Status, asked: Settlement) -> Event:
@@ -226,6 +310,19 @@ def _ended_event(tx: Transaction, row: _Ended, status: Status, asked: Settlement
         data["run_at_ms"] = row.run_at
     if row.expires_at is not None:
         data["expires_at_ms"] = row.expires_at
+    return Event(
+        row.event_id,
+        row.seq,
+        row.job_id,
+        status_event(status),
+        tx.now_ms,
+        row.attempt,
+        _outcome_data(asked, data),
+    )
+
+
+def _outcome_data(asked: Settlement, data: dict[str, Any]) -> dict[str, Any]:
+    """Add to an event's data what the attempt has left."""
     if asked.error is not None:
         data["error"] = msgspec.to_builtins(asked.error)
     if asked.result is not None:
@@ -236,6 +333,4 @@ def _ended_event(tx: Transaction, row: _Ended, status: Status, asked: Settlement
         data["summary"] = msgspec.to_builtins(asked.summary)
     if asked.evidence:
         data["evidence"] = asked.evidence
-    return Event(
-        row.event_id, row.seq, row.job_id, status_event(status), tx.now_ms, row.attempt, data
-    )
+    return data

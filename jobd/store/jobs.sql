@@ -36,31 +36,45 @@ CROSS JOIN idempotency
 LEFT JOIN jobs ON jobs.seq = idempotency.seq;
 
 -- name: add_jobs
--- Appends to the table and, as ids are time-ordered, to the index on job_id.
+-- Appends to the table and, as ids are time-ordered, to the index on job_id. What is not
+-- there comes as '': a None costs more to bind than three other values.
 INSERT INTO jobs (
   seq, job_id, principal, kind, queue, lane, priority, status, run_at, created_at, updated_at,
   start_before, max_attempts, timeout_ms, retention_ms, retry_of, callback_mask, event_id
 )
-SELECT
-  value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-  value ->> 7, value ->> 8, value ->> 9, :now, value ->> 10, value ->> 11, value ->> 12,
-  value ->> 13, value ->> 14, value ->> 15, value ->> 16
-FROM json_each(:jobs)
-RETURNING seq, status;
+VALUES (
+  ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, nullif(?, ''), ?, ?, ?, nullif(?, ''), ?, ?
+);
 
 -- name: add_inputs
 -- By rowid, in the transaction of its job.
 INSERT INTO job_inputs (seq, metadata, traceparent, callback_url, args)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, CAST(value ->> 4 AS BLOB)
-FROM json_each(:inputs);
+VALUES (?, ?, nullif(?, ''), nullif(?, ''), CAST(? AS BLOB));
 
--- name: add_large_input
--- The same for args that are cheaper to bind than to pass through JSON.
-INSERT INTO job_inputs (seq, metadata, traceparent, callback_url, args) VALUES (?, ?, ?, ?, ?);
+-- part: fence
+-- Settles are by rowid, and fenced by token and status, so that a worker that overslept
+-- cannot write over its successor.
+jobs.seq = ended.seq AND jobs.lease_token = ended.token AND jobs.status = 'processing'
+
+-- name: complete
+-- Ends attempts whose handlers returned. A cancel that was committed after the outcome had
+-- been decided does not win: the result is there.
+UPDATE jobs SET
+  status = 'completed',
+  updated_at = :now,
+  finished_at = :now,
+  expires_at = :now + retention_ms,
+  lease_token = NULL,
+  instance = NULL,
+  event_id = ended.event_id
+FROM (
+  SELECT value ->> 0 AS seq, value ->> 1 AS token, value ->> 2 AS event_id
+  FROM json_each(:moves)
+) AS ended
+WHERE {fence};
 
 -- name: settle
--- Ends attempts. By rowid; fenced by token and status, so that a worker that overslept
--- cannot write over its successor. A cancel that was committed after the outcome had been
+-- Ends attempts in whatever way. A cancel that was committed after the outcome had been
 -- decided wins here: the job must not run again. Nothing is due later than the end of the
 -- job's age, at which it is failed.
 UPDATE jobs SET
@@ -91,7 +105,7 @@ FROM (
     value ->> 11 AS snoozes_delta
   FROM json_each(:ended)
 ) AS ended
-WHERE jobs.seq = ended.seq AND jobs.lease_token = ended.token AND jobs.status = 'processing'
+WHERE {fence}
 RETURNING
   event_id, seq, job_id, status, lane, queue, attempt, run_at, expires_at, failures, crashes,
   interrupted, released, snoozes, callback_mask, principal;

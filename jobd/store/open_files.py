@@ -4,6 +4,8 @@ SQLite would write into files that somebody has deleted or replaced, without a w
 after a crash all of it would be gone. Looked at by name only: opening and closing one
 would drop SQLite's locks.
 
+And whether those names are on disk at all.
+
 Not here: when it is looked (database.py).
 """
 
@@ -28,6 +30,18 @@ class OpenFiles:
             if now != then:
                 return f"{name} was replaced or linked under jobd"
         return None
+
+
+def sync_names(path: Path) -> None:
+    """Make the names of the database and its WAL survive a power cut; raises OSError.
+
+    SQLite does so when it has made them, but goes on when that fails.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def wal_of(path: Path) -> str:

@@ -5,6 +5,7 @@ A queue has a row once somebody has paused it or set its limit; else the setting
 Not here: which queue is served next (ready.py), the claim itself (claims.py).
 """
 
+import math
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import get_args
@@ -53,16 +54,22 @@ def change(tx: Transaction, changes: Sequence[QueueChange]) -> list[None]:
             row.paused = int(one.paused)
         if one.concurrency is not UNSET:
             row.concurrency, row.concurrency_set = one.concurrency, 1
-        tx.ready.freed(one.name)
+        tx.ready.changed(one.name)
     tx.rows(_SQL["save"], rows=tx.array([msgspec.structs.astuple(row) for row in rows.values()]))
     return [None] * len(changes)
 
 
 def spare(tx: Transaction, names: Collection[str]) -> dict[str, float]:
     """Return how many more jobs of each queue may start, as this transaction has it."""
-    asked = _asked(names, tx.rules.concurrency)
-    rows = tx.rows(_SQL["states"], names=asked)
-    return {name: QueueState(bool(paused), *limits).spare for name, paused, *limits in rows}
+    spare = {name: math.inf for name in names if tx.ready.is_open(name)}
+    unknown = [name for name in names if name not in spare]
+    if unknown:
+        rows = tx.rows(_SQL["states"], names=_asked(unknown, tx.rules.concurrency))
+        for name, paused, *limits in rows:
+            spare[name] = QueueState(bool(paused), *limits).spare
+            if spare[name] == math.inf:
+                tx.ready.opened(name)
+    return spare
 
 
 def states(

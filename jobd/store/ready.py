@@ -5,7 +5,8 @@ one too few would starve its jobs, so only a claim that found the queue's end re
 A queue that may not start anything, paused or at its limit, is set aside in all lanes, or
 the writer would look at it again and again; whatever can change that frees it. A queue whose
 next job wants an idle worker keeps its place, and nothing of the cpu lane is claimed ahead
-of one until it has been served.
+of one until it has been served. That a queue is open, neither paused nor limited, is kept
+too: only the writer changes it.
 
 Not here: the claim (claims.py), the look at the start (`queues_with_work` in claims.sql),
 whether a queue may start something (queues.py).
@@ -15,6 +16,9 @@ from collections.abc import Iterable, Mapping
 from typing import Self
 
 from jobd.domain.catalog import Lane
+
+_MOST_OPEN = 100
+"""Queues that are known to be open; each transaction has a copy."""
 
 
 class Ready:
@@ -28,6 +32,7 @@ class Ready:
         self._lanes: dict[Lane, dict[str, None]] = {"cpu": {}, "io": {}}
         self._aside = dict(aside or {})
         self._waits = False
+        self._open = set[str]()
         for lane, queue in queues:
             self.add(lane, queue)
 
@@ -59,13 +64,28 @@ class Ready:
         self._aside[queue] = frozenset(lanes)
 
     def freed(self, queue: str) -> None:
-        """Serve a queue again: call when a job of it stopped running or its rules changed.
+        """Serve a queue again: call when a job of it stopped running.
 
         Does nothing for a queue that is not aside, and no harm to one that still may not
         start anything: the next claim sets it aside again.
         """
         for lane in sorted(self._aside.pop(queue, ())):
             self._lanes[lane][queue] = None
+
+    def is_open(self, queue: str) -> bool:
+        """Whether a claim found that nothing limits the queue, and its rules are the same."""
+        return queue in self._open
+
+    def opened(self, queue: str) -> None:
+        """Note that the queue is neither paused nor limited."""
+        if len(self._open) >= _MOST_OPEN:
+            self._open.clear()
+        self._open.add(queue)
+
+    def changed(self, queue: str) -> None:
+        """Serve a queue again by the rules that it has now."""
+        self._open.discard(queue)
+        self.freed(queue)
 
     def is_aside(self, queue: str) -> bool:
         """Whether a claim found that nothing of the queue may start."""
@@ -90,5 +110,5 @@ class Ready:
         """Return one that can change without this one."""
         served = ((lane, queue) for lane, queues in self._lanes.items() for queue in queues)
         copy = type(self)(served, self._aside)
-        copy._waits = self._waits  # noqa: SLF001 - its own kind
+        copy._waits, copy._open = self._waits, self._open.copy()  # noqa: SLF001 - its own kind
         return copy

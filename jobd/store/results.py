@@ -15,9 +15,6 @@ from jobd.domain.jobs import Artifact, JobError, Result, Summary
 from jobd.store.queries import load
 from jobd.store.transaction import Transaction
 
-LARGE_BYTES = 4096
-"""From here on binding a value of its own is cheaper than passing it through JSON."""
-
 _SQL = load("results.sql")
 
 
@@ -34,12 +31,7 @@ class Kept(msgspec.Struct, frozen=True):
 def keep(tx: Transaction, kept: Sequence[Kept]) -> None:
     """Store these, over what earlier attempts left."""
     rows = [_row(one) for one in kept]
-    small = [(*row, body and body.decode()) for row, body in rows if len(body or b"") < LARGE_BYTES]
-    large = [(*row, body) for row, body in rows if len(body or b"") >= LARGE_BYTES]
-    if small:
-        tx.rows(_SQL["put_results"], results=tx.array(small))
-    if large:
-        tx.each(_SQL["put_large_result"], large)
+    tx.put(_SQL["put_results"], rows, wide_bytes=sum(len(row[-1]) for row in rows))
 
 
 def add_artifacts(tx: Transaction, artifacts: Sequence[tuple[int, Artifact]]) -> None:
@@ -60,20 +52,23 @@ def drop(tx: Transaction, *, ended: Sequence[int], terminal: Sequence[int]) -> N
         tx.rows(_SQL["drop_checkpoints"], seqs=tx.array(terminal))
 
 
-def _row(kept: Kept) -> tuple[tuple[Any, ...], bytes | None]:
+def _row(kept: Kept) -> tuple[Any, ...]:
     result = kept.result
-    about: tuple[Any, ...] = (None, None, None, None, None)
+    about: tuple[Any, ...] = ("", "", "", "", "")
+    body = ""
     if result is not None:
         about = (
             result.media_type,
             result.size_bytes,
             result.sha256,
-            result.path,
-            result.filename,
+            result.path or "",
+            result.filename or "",
         )
-    row = (kept.seq, *about, int(kept.partial), _json(kept.summary), _json(kept.error))
-    return row, None if result is None else result.body
+        body = (result.body or b"").decode()
+    summary = "" if kept.summary is None else _json(kept.summary)
+    error = "" if kept.error is None else _json(kept.error)
+    return (kept.seq, *about, int(kept.partial), summary, error, body)
 
 
-def _json(value: msgspec.Struct | None) -> str | None:
-    return None if value is None else msgspec.json.encode(value).decode()
+def _json(value: msgspec.Struct) -> str:
+    return msgspec.json.encode(value).decode()

@@ -74,13 +74,18 @@ WHERE status = 'queued' AND attempt = 0 AND start_before IS NOT NULL;
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL;
 
 -- The guards, as schema.py makes them of the one table of moves (domain/statuses.py).
-CREATE TRIGGER jobs_guard_begin BEFORE INSERT ON jobs
-WHEN NEW.status NOT IN ('queued', 'scheduled')
+CREATE TRIGGER jobs_guard_begin AFTER INSERT ON jobs
+WHEN NOT (NEW.status = 'queued' OR NEW.status = 'scheduled')
 BEGIN SELECT RAISE(ABORT, 'a job cannot begin in that status'); END;
 
-CREATE TRIGGER jobs_guard_move BEFORE UPDATE OF status ON jobs
+CREATE TRIGGER jobs_guard_move AFTER UPDATE OF status ON jobs
 WHEN OLD.status <> NEW.status
-AND OLD.status || '>' || NEW.status NOT IN ('processing>cancelled', 'processing>completed', 'processing>failed', 'processing>queued', 'processing>retrying', 'queued>cancelled', 'queued>failed', 'queued>processing', 'retrying>cancelled', 'retrying>failed', 'retrying>queued', 'scheduled>cancelled', 'scheduled>failed', 'scheduled>queued')
+AND NOT (
+  OLD.status = 'scheduled' AND (NEW.status = 'cancelled' OR NEW.status = 'failed' OR NEW.status = 'queued')
+  OR OLD.status = 'queued' AND (NEW.status = 'cancelled' OR NEW.status = 'failed' OR NEW.status = 'processing')
+  OR OLD.status = 'processing' AND (NEW.status = 'cancelled' OR NEW.status = 'completed' OR NEW.status = 'failed' OR NEW.status = 'queued' OR NEW.status = 'retrying')
+  OR OLD.status = 'retrying' AND (NEW.status = 'cancelled' OR NEW.status = 'failed' OR NEW.status = 'queued')
+)
 BEGIN SELECT RAISE(ABORT, 'a job cannot make that move'); END;
 
 CREATE TABLE job_inputs (

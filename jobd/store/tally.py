@@ -37,13 +37,20 @@ class Tally:
         self.finished = 0
 
     def moved(
-        self, principal: str, lane: Lane, queue: str, old: Status | None, new: Status | None
+        self,
+        principal: str,
+        lane: Lane,
+        queue: str,
+        old: Status | None,
+        new: Status | None,
+        *,
+        jobs: int = 1,
     ) -> None:
-        """Note a job's move; None is before its insert and after its deletion."""
+        """Note the move of a job, or of some; None is before the insert and after the deletion."""
         if old is not None:
-            self.there_are(-1, principal, lane, queue, old)
+            self.there_are(-jobs, principal, lane, queue, old)
         if new is not None:
-            self.there_are(1, principal, lane, queue, new)
+            self.there_are(jobs, principal, lane, queue, new)
 
     def there_are(self, more: int, principal: str, lane: Lane, queue: str, status: Status) -> None:
         """Note that `more` jobs, or fewer, have this status."""

@@ -2,7 +2,7 @@
 
 Ids are given out here, in Python, so that one statement can write several tables; the
 writer takes them over only after COMMIT, with the events and claims. Verbs take lists and
-run a handful of statements over JSON arrays, never one statement a row.
+run a handful of statements over JSON arrays or many rows of VALUES, never one a row.
 
 Not here: BEGIN and COMMIT (connection.py), the order of the verbs (batch.py).
 """
@@ -11,20 +11,27 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from jobd.domain.catalog import Lane
 from jobd.domain.events import Event, in_mask
-from jobd.domain.jobs import Claim
 from jobd.store.deliveries import NewDelivery, delete_messages, insert_messages
-from jobd.store.queries import load
+from jobd.store.leases import Lease, Leases
+from jobd.store.queries import for_rows, load
 from jobd.store.ready import Ready
 from jobd.store.rules import Rules
 from jobd.store.tally import Tally
 
 _SQL = load("events.sql")
+
+_ROWS_AT_ONCE = 64
+"""Of one statement; it is prepared once for each power of two up to this."""
+
+_COLUMN_BYTES = 8
+"""What a column of a row takes, roughly, but for the wide ones."""
 
 
 class Ids(msgspec.Struct):
@@ -41,6 +48,8 @@ class State(msgspec.Struct, frozen=True):
     ready: Ready
     tally: Tally = msgspec.field(default_factory=Tally)
     """Of all commits so far; a transaction reads it and notes its own moves elsewhere."""
+    leases: Leases = msgspec.field(default_factory=Leases)
+    """After all commits so far; a transaction notes elsewhere what it gives and ends."""
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -79,7 +88,10 @@ class Transaction:
         self.standing = state.tally  # of the commits before this one: only to be read
         self.tally = Tally()
         self.events = list[Event]()
-        self.claims = list[Claim]()
+        self.leases = state.leases
+        self.leased = list[Lease]()
+        self.ended = list[str]()
+        """Tokens of settlements, also of those that were not written."""
         self.messages = 0
         self.written_bytes = 0
         self._connection = connection
@@ -97,10 +109,43 @@ class Transaction:
         self.ids.event += 1
         return self.ids.event
 
+    def next_event_ids(self, count: int) -> range:
+        """Return ids for so many events, in their order."""
+        first = self.ids.event + 1
+        self.ids.event += count
+        return range(first, first + count)
+
     def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
         """Run a statement and return all its rows; undrained it would not be committed."""
         rows: list[tuple[Any, ...]] = self._connection.execute(sql, values).fetchall()
         return rows
+
+    def changed(self, sql: str, moves: Sequence[Sequence[Any]], **values: Any) -> Collection[int]:
+        """Run an UPDATE of jobs over the array `moves`; return the event ids of those it made.
+
+        A move begins with the job's seq and ends with the id of its event, which the
+        statement must write into the row: with RETURNING the statement would cost half as
+        much again, and nearly always all are made.
+        """
+        cursor = self._connection.execute(sql, {"moves": self.array(moves), **values})
+        if cursor.rowcount == len(moves):
+            return [move[-1] for move in moves]
+        asked = self.array([(move[0], move[-1]) for move in moves])
+        return [event_id for (event_id,) in self.rows(_SQL["moved"], moves=asked)]
+
+    def put(self, sql: str, rows: Sequence[Sequence[Any]], *, wide_bytes: int = 0) -> None:
+        """Run a statement that ends with one row of VALUES for all `rows`.
+
+        `wide_bytes` is the size of what is in their wide columns.
+        """
+        begin = 0
+        while begin < len(rows):
+            many = min(_ROWS_AT_ONCE, 1 << (len(rows) - begin).bit_length() - 1)
+            values = [*chain.from_iterable(rows[begin : begin + many])]
+            self._connection.execute(for_rows(sql, many), values)
+            self.written_bytes += _COLUMN_BYTES * len(values)
+            begin += many
+        self.written_bytes += wide_bytes
 
     def each(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run a statement once for each row: for values too large for an array."""
@@ -130,8 +175,11 @@ class Transaction:
     def save_history(self) -> None:
         """Store the events that happened since the last call, and the messages of them."""
         if self._history:
-            rows = [(e.id, e.seq, e.type, e.at_ms, e.attempt, _data(e)) for e in self._history]
-            self.rows(_SQL["add_events"], events=self.array(rows))
+            rows = [
+                (e.id, e.seq, e.type, e.at_ms, e.attempt, _json(e.data) if e.data else "{}")
+                for e in self._history
+            ]
+            self.put(_SQL["add_events"], rows, wide_bytes=sum(len(row[-1]) for row in rows))
             self._history = []
         if self._told:
             self._tell(self._told)
@@ -165,7 +213,7 @@ class Transaction:
         """Undo, in the database and here, what the block did if it raises."""
         ids, ready = msgspec.structs.replace(self.ids), self.ready.copy()
         tally = self.tally.copy()
-        events, claims, messages = len(self.events), len(self.claims), self.messages
+        events, leased, messages = len(self.events), len(self.leased), self.messages
         self._connection.execute("SAVEPOINT item")
         try:
             yield
@@ -174,7 +222,7 @@ class Transaction:
             self.ids, self.ready, self.messages = ids, ready, messages
             self.tally = tally
             self._history, self._told = [], []
-            del self.events[events:], self.claims[claims:]
+            del self.events[events:], self.leased[leased:]
             # false after a full disk or an I/O error: then nothing of the transaction is left
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO item")
@@ -183,5 +231,5 @@ class Transaction:
         self._connection.execute("RELEASE item")
 
 
-def _data(event: Event) -> str:
-    return msgspec.json.encode(event.data).decode() if event.data else "{}"
+def _json(data: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(data).decode()

@@ -128,7 +128,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "events come from what was asked instead of from RETURNING",
+        "events come from what was asked instead of from what was written",
         (
             ByTests("tests/store/test_settle.py", "test_a_stale_token_changes_nothing"),
             BySim(),
@@ -136,19 +136,56 @@ MUTANTS = (
         (
             Edit(
                 _JOBS,
-                "    written = {id(by_event[row.event_id]) for row in ended}\n",
-                """    written = {id(by_event[row.event_id]) for row in ended}
-    for event_id, one in by_event.items():
+                "    written = _complete(tx, plain) | _end(tx, others)\n",
+                """    written = _complete(tx, plain) | _end(tx, others)
+    for one in first.values():
         if id(one) not in written:
-            type_ = status_event(one.status)
+            event_id, type_ = tx.next_event_id(), status_event(one.status)
             tx.happened(Event(event_id, one.seq, "job", type_, tx.now_ms, 0, {}), 0)
 """,
             ),
         ),
     ),
     Mutant(
+        "a move that the file refused counts as made",
+        (ByTests("tests/store/test_settle.py", "test_a_stale_token_changes_nothing"),),
+        (
+            Edit(
+                "jobd/store/transaction.py",
+                "        if cursor.rowcount == len(moves):\n",
+                "        if cursor.rowcount <= len(moves):\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "the progress of an attempt is forgotten before its end",
+        (
+            ByTests(
+                "tests/store/test_settle.py", "test_nothing_is_left_to_resume_of_a_job_that_is_done"
+            ),
+        ),
+        (
+            Edit(
+                "jobd/store/leases.py",
+                "return claim.checkpoint is not None or claim.token in self._marked",
+                "return False",
+            ),
+        ),
+    ),
+    Mutant(
+        "a queue is open for good",
+        (ByTests("tests/store/test_queues.py", "test_a_pause_holds_for_a_queue"),),
+        (
+            Edit(
+                "jobd/store/ready.py",
+                "        self._open.discard(queue)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
         "a cancel does not win over a retry",
-        (ByTests("tests/store/test_settle.py", "test_a_job_whose_cancel_came_first"),),
+        (ByTests("tests/store/test_settle.py", "test_a_job_whose_cancel_came_first"), BySim(60)),
         (
             Edit(
                 _JOBS_SQL,
@@ -166,7 +203,7 @@ MUTANTS = (
                 "WHERE jobs.status = 'queued' AND jobs.parked_at IS NULL\n",
                 "WHERE jobs.parked_at IS NULL\n",
             ),
-            Edit(_CLAIMS_SQL, "leased.seq AND jobs.status = 'queued'\n", "leased.seq\n"),
+            Edit(_CLAIMS_SQL, "leased.seq AND jobs.status = 'queued';\n", "leased.seq;\n"),
         ),
     ),
     Mutant(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import sqlite3
 import threading
 from importlib import resources
@@ -146,6 +148,19 @@ async def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 async def test_a_place_where_no_file_can_be_made_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnusable, match="unable to open"):
         await Database.open(tmp_path / "none" / "jobd.db")
+
+
+async def test_a_folder_that_cannot_be_synced_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(fd: int) -> None:
+        assert os.path.samestat(os.fstat(fd), path.parent.stat())
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        await Database.open(path)
 
 
 async def test_a_place_that_cannot_keep_a_wal_is_refused() -> None:

@@ -72,6 +72,14 @@ async def test_a_pause_holds_for_the_claims_of_its_own_transaction(store: Store)
     assert store.seen.claims == []
 
 
+async def test_a_pause_holds_for_a_queue_that_was_served_before(store: Store) -> None:
+    await store.running()
+    await pause(store)
+    await store.submit()
+
+    assert await claimed(store) == []
+
+
 async def test_what_runs_goes_on_when_its_queue_is_paused(store: Store) -> None:
     claim = await store.running()
 

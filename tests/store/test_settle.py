@@ -21,7 +21,9 @@ from jobd.domain.jobs import (
 from jobd.domain.statuses import TERMINAL, Status
 
 if TYPE_CHECKING:
-    from tests.store.conftest import Store
+    from pathlib import Path
+
+    from tests.store.conftest import OpenStore, Store
     from tests.support.clock import FakeClock
 
 ERROR = JobError("handler_error", "It broke.", retryable=True, failed_step="parse", attempt=1)
@@ -247,6 +249,43 @@ async def test_one_lost_lease_spoils_no_other_settlement(store: Store) -> None:
     assert answers[1] is None
     assert (await store.job(mine.job_id)).status is Status.PROCESSING
     assert (await store.job(other.job_id)).status is Status.COMPLETED
+
+
+async def test_a_token_under_another_job_spoils_no_other_settlement(store: Store) -> None:
+    """Both leases are remembered, so that only the file can tell."""
+    for _ in range(3):
+        await store.submit()
+    one, other, third = await store.claim(3)
+    crossed = Settlement(one.seq, other.token, Status.COMPLETED)
+    good = Settlement(third.seq, third.token, Status.COMPLETED)
+
+    answers = await store.together(store.writer.settle(crossed), store.writer.settle(good))
+    await store.settle(other, Status.COMPLETED)
+
+    assert isinstance(answers[0], LeaseLost)
+    assert answers[1] is None
+    assert (await store.job(one.job_id)).status is Status.PROCESSING
+    assert [store.seen.types(c.seq)[2:] for c in (one, other, third)] == [
+        [],
+        ["completed"],
+        ["completed"],
+    ]
+
+
+async def test_a_lease_that_is_not_remembered_is_settled_the_same(
+    path: Path, open_store: OpenStore
+) -> None:
+    async with open_store(path) as store:
+        remembered = await store.settled(Status.COMPLETED, result=RESULT)
+        claim = await store.running()
+    async with open_store(path) as store:
+        await store.settle(claim, Status.COMPLETED, result=RESULT)
+
+        told, same = [e for e in store.seen.events if e.type == "job.completed"]
+        jobs = [await store.job(one.job_id) for one in (remembered, claim)]
+    assert (told.data, told.attempt) == (same.data, same.attempt)
+    assert jobs[0].result == jobs[1].result == RESULT
+    assert jobs[0].expires_at_ms == jobs[1].expires_at_ms
 
 
 @pytest.mark.parametrize("asked", [Status.QUEUED, Status.RETRYING])

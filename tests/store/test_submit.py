@@ -69,12 +69,20 @@ async def test_64_waiting_submits_are_one_small_transaction(store: Store, keyed:
 
 async def test_a_batch_with_keys_that_are_taken_is_no_larger(store: Store) -> None:
     await store.submit(key="k0")
-    jobs = [store.new_job(key=f"k{n % 32}") for n in range(64)]
+    jobs = [store.new_job(key=f"k{n % 33}") for n in range(64)]
 
     ran = await store.statements(*map(store.writer.submit, jobs))
 
     assert len(ran) - 2 <= 5
-    assert await store.query("SELECT count(*) FROM jobs") == [(32,)]
+    assert await store.query("SELECT count(*) FROM jobs") == [(33,)]
+
+
+@pytest.mark.parametrize("jobs", [1, 63, 129])
+async def test_a_batch_of_any_size_is_written_whole(store: Store, jobs: int) -> None:
+    submitted = await store.together(*(store.submit(queue=f"q{n}") for n in range(jobs)))
+
+    rows = await store.query("SELECT seq, queue FROM jobs ORDER BY seq")
+    assert rows == [(one.seq, f"q{n}") for n, one in enumerate(submitted)]
 
 
 async def test_the_same_key_gives_the_same_job(store: Store) -> None:

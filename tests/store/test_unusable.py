@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +16,10 @@ import pytest
 from jobd.domain.errors import OutcomeUnknown, Unavailable
 from jobd.store.connection import writing
 from jobd.store.database import Database, DatabaseUnusable
+from jobd.store.misread import corrected
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from tests.store.conftest import Store
 
@@ -107,6 +110,60 @@ async def test_a_read_that_meets_damage_breaks_the_database(
 
     with pytest.raises(DatabaseUnusable, match=r"malformed|not a database"):
         raise await broken
+
+
+@pytest.fixture
+def bad_sector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads of ours fail; SQLite, whose reads cannot be reached from here, meets damage."""
+
+    def pread(_fd: int, _size: int, _at: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", pread)
+
+
+@pytest.mark.usefixtures("bad_sector")
+async def test_what_cannot_be_read_is_no_damage(
+    watched: Database, path: Path, broken: asyncio.Future[BaseException]
+) -> None:
+    await watched.checkpoint()
+    damage(path)
+
+    with pytest.raises(Unavailable, match="cannot be read"):
+        await watched.read(lambda c: c.execute("SELECT * FROM jobs").fetchall())
+
+    with pytest.raises(sqlite3.OperationalError, match=r"disk I/O error: Input/output error"):
+        raise await broken
+
+
+@pytest.mark.usefixtures("bad_sector")
+async def test_what_cannot_be_read_at_the_start_is_no_damage(path: Path) -> None:
+    await (await Database.open(path)).close()
+    damage(path)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        await Database.open(path)
+
+
+async def test_a_look_at_the_files_drops_no_lock(watched: Database, path: Path) -> None:
+    reading = await watched.run(lambda _: locks_on(path))
+
+    assert corrected(damaged(), path).args == damaged().args
+    assert locks_on(path) == reading != []
+
+
+def damaged() -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def locks_on(path: Path) -> list[str]:
+    """Return this process's locks on the file, as the kernel has them."""
+    ours = f" {os.getpid()} "
+    inode = f":{path.stat().st_ino} "
+    found = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    return [line.partition(": ")[2] for line in found if ours in line and inode in line]
 
 
 async def test_a_writer_that_meets_damage_stops(store: Store, path: Path) -> None:
