@@ -21,12 +21,6 @@ class Position(msgspec.Struct, frozen=True):
     """Jobs of its queue that go first; None if they are too many to count."""
 
 
-AT_THE_END = Position(
-    QueueState(paused=False, concurrency=None, processing=0), parked=False, ahead=None
-)
-"""Where a job stands that has just been queued, as far as that is known without a look."""
-
-
 class Run(msgspec.Struct, frozen=True):
     """A completed run."""
 

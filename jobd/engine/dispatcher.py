@@ -6,15 +6,14 @@ settled. A lost lease drops the outcome: somebody else owns the attempt. A claim
 unwanted before its worker has begun it (cancelled, its queue paused, an upload gone) charges
 nobody.
 
-An attempt is a chain of callbacks and no task: with jobs that take less than a millisecond, a
-task for each cost more than all else that is done here.
+An attempt is a chain of callbacks and no task.
 
 Not here: what an outcome means (domain/outcomes.py), processes (pool/).
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from jobd.domain.ahead import NOTHING, Ahead
@@ -47,7 +46,7 @@ class Pool(Protocol):
         """Run one attempt; the future ends when it is over and nothing of it is left running."""
 
     def cancel(self, token: str) -> bool:
-        """Begin to end an attempt; False if it is not running."""
+        """Begin to end an attempt; False if it has ended, as one that no worker has begun."""
 
     def recall(self, token: str) -> bool:
         """Take a claim back that no worker has begun; False if one has."""
@@ -78,6 +77,7 @@ class Dispatcher:
         """Tokens of claims that the pool has not been given, while their uploads are looked at."""
         self._cancelled: set[str] = set()
         self._recalled: set[str] = set()
+        self._awaited: dict[str, list[asyncio.Future[None]]] = {}
         self._accepting = False
         self._pool: Pool
         self._writer: Writer
@@ -150,11 +150,19 @@ class Dispatcher:
             else:
                 self._begin(claim)
 
-    def cancel(self, token: str) -> None:
-        """Begin to end the attempt that holds this lease, also one that is not begun yet."""
+    def cancel(self, token: str) -> Awaitable[None]:
+        """Begin to end the attempt that holds this lease, also one that is not begun yet.
+
+        What is returned waits until it is settled if no worker has begun it or it has ended.
+        """
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if token in self._claims:
             self._cancelled.add(token)
-            self._pool.cancel(token)
+            if not self._pool.cancel(token):
+                self._awaited.setdefault(token, []).append(over)
+                return over
+        over.set_result(None)
+        return over
 
     async def _look_and_begin(self, claim: Claim) -> None:
         gone = await asyncio.to_thread(missing_file, self._layout, claim.args)
@@ -191,6 +199,9 @@ class Dispatcher:
         del self._claims[claim.token]
         self._recalled.discard(claim.token)
         self._cancelled.discard(claim.token)
+        for over in self._awaited.pop(claim.token, ()):
+            if not over.done():  # who waited was cancelled
+                over.set_result(None)
         if not self._claims:
             self._none_left.set()
         if isinstance(error, LeaseLost):

@@ -1,7 +1,7 @@
 """Worker processes: started, handed jobs, watched, ended. All plugin code runs in them.
 
     settings.py    what the pool is told, and what it tells (Settings, AttemptLimits, Listener)
-    supervisor.py  which worker runs a claim, stop order; rounds.py: its looks at what runs
+    supervisor.py  which worker runs a claim, stop order; rounds.py, looks.py: looks at what runs
     crew.py        how many workers there are, the spare; recycling.py: when one has served
     worker.py      one worker as the daemon sees it: its attempts and how they end
     timekeeper.py  when limits are reached; shared_loop.py: who keeps an io worker's loop
@@ -12,6 +12,7 @@
     apart.py       claims that may not run in just any worker
     process.py     one child process: its pid, its control stream, its death
     output.py      what a worker writes, line by line; demux.py: which of it is whose
+    turns.py       whose turn it is in a cpu worker, and whether a job wrote anything
     handover.py    the pair of sockets that jobs go down, and how they are called back
     briefing.py    what goes down it; checkpoints.py: what comes up and is answered
     attempt.py     one running attempt: its limits, what was heard of it

@@ -55,6 +55,10 @@ class Apart:
         self._kept_apart: dict[str, asyncio.TimerHandle] = {}
         self._changed = changed
 
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)
+
     def room_of(self, claim: Claim) -> Room | None:
         """Return what a claim has to have; None: any worker of its lane will do."""
         if claim.lane == "cpu":

@@ -32,22 +32,30 @@ class Attempt:
         "asked",
         "began_s",
         "claim",
+        "due_s",
         "heard_s",
         "held_up_s",
         "limits",
         "lost",
         "number",
         "outcome",
+        "over",
+        "passed_on",
         "peak_rss_bytes",
         "progress",
         "reported",
         "scratch",
         "setting_up",
         "share",
+        "spoke",
     )
 
     def __init__(
-        self, claim: Claim, number: int, limits: AttemptLimits, share: float | None = None
+        self,
+        claim: Claim,
+        number: int,
+        limits: AttemptLimits,
+        share: float | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.claim = claim
@@ -58,6 +66,8 @@ class Attempt:
         """When it began, as far as the daemon can tell, and when it last said anything."""
         self.share = share
         """What it takes of all that its cpu worker may have at hand; None: it stands alone."""
+        self.due_s: float | None = None
+        """When the limit of its time or its setup is reached."""
         self.setting_up = False
         """Whether its handler is being imported or set up, which has a limit of its own."""
         self.held_up_s = 0.0
@@ -70,15 +80,21 @@ class Attempt:
         """How it ended, by its own report, while what it had started is still to be ended."""
         self.scratch = True
         """Whether it may have left its scratch folder."""
+        self.spoke = True
+        """Whether it may have written something."""
         self.lost = False
         """Whether a checkpoint could not be stored, which ends a handler as a cancel does."""
         self.progress = Shown()
         self._steps: list[tuple[str, int]] = []
         self._timer: asyncio.TimerHandle | None = None
-        """The next thing to do about it: its time limit, then the rungs of the kill ladder."""
+        """The next rung of the kill ladder."""
         self._silence: asyncio.TimerHandle | None = None
         """The next look at whether it still says something."""
         self.outcome: asyncio.Future[Outcome] = self._loop.create_future()
+        self.over: Callable[[Attempt], None] = _nothing
+        """Called at once when it has its outcome."""
+        self.passed_on: Callable[[Attempt], bool] = _nowhere
+        """Begins it in another worker, where one is idle; False if none is."""
 
     @property
     def reason(self) -> Reason | None:
@@ -139,6 +155,7 @@ class Attempt:
 
     def stop_timers(self) -> None:
         """Do nothing more about it."""
+        self.due_s = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -151,3 +168,12 @@ class Attempt:
         self.stop_timers()
         if not self.outcome.done():
             self.outcome.set_result(outcome)
+            self.over(self)
+
+
+def _nothing(_attempt: Attempt) -> None:
+    """Nobody has asked to be told."""
+
+
+def _nowhere(_attempt: Attempt) -> bool:
+    return False

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     if hello.lane == "cpu":
         from jobd.pool.child_cpu import CpuLane  # noqa: PLC0415 - the io lane needs none of it
 
-        CpuLane(channel, pair, hello).run()
+        CpuLane(channel, pair, hello, Marker(marker)).run()
     else:
         from jobd.pool.child_io import IoLane  # noqa: PLC0415 - asyncio costs 3 MB and 14 ms
 

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import threading
+from _signal import signal as set_signal  # type: ignore[import-not-found]  # without its enums
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
@@ -28,7 +29,8 @@ from jobd.pool.child_job import (
     take,
     unavailable,
 )
-from jobd.pool.child_output import Output
+from jobd.pool.child_output import Output, Voice
+from jobd.pool.marker import Marker
 from jobd.pool.protocol import (
     Cancel,
     Checkpoint,
@@ -99,7 +101,7 @@ class CpuLink:
         def run() -> R:
             self._channel.send(SettingUp(self._token))
             try:
-                shared = self.guarded(get)()
+                shared = self.guarded(get)
             finally:
                 self._channel.send(SetUp(self._token))
             if self.cancelled():  # the signal may have come between setup and handler
@@ -121,18 +123,13 @@ class CpuLink:
             self._held = outer
             self._interrupt()
 
-    def guarded(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Return the plugin's function, with SIGTERM let in while it runs."""
-
-        @functools.wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            self._in_handler = True
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self._in_handler = False
-
-        return run
+    def guarded(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the plugin's function, with SIGTERM let in while it runs."""
+        self._in_handler = True
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._in_handler = False
 
     def terminate(self) -> None:
         """Raise Cancelled if the handler runs and was cancelled (called by SIGTERM)."""
@@ -167,12 +164,13 @@ class CpuLink:
 class CpuLane:
     """Takes jobs and runs them until no more come."""
 
-    def __init__(self, channel: Channel, jobs: socket.socket, hello: Hello) -> None:
+    def __init__(self, channel: Channel, jobs: socket.socket, hello: Hello, marker: Marker) -> None:
         self._channel, self._jobs, self._hello = channel, jobs, hello
         self._limits = limits(hello)
         self._usage = Usage()
         self._ground = Ground()
         self._output = Output(hello.mark)
+        self._voice = Voice(self._output, marker)
         self._configs = plugins.Configs(hello.config)
         self._setups = Setups()
         self._link: CpuLink | None = None
@@ -180,20 +178,21 @@ class CpuLane:
 
     def run(self) -> None:
         """Return when the daemon has no more jobs for this worker."""
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        on_sigterm = self._on_sigterm
+        signal.signal(signal.SIGTERM, on_sigterm)
         faulthandler.enable(self._output.stderr_fd)
         self._output.record(self._hello.log_level)
         self._channel.send(Ready())
         while (job := take(self._jobs)) is not None:
             self._output.restore()
             self._ground.restore()
-            self._output.begin(job.number)
+            self._voice.begin(job.number)
             finished = self._finished(job)
             if os.getpid() != self._pid:  # the handler forked, and its copy returned as well
                 os._exit(0)
-            self._output.end(job.number)
+            finished.spoke = self._voice.end(job.number)
             report(self._channel, finished)
-            signal.signal(signal.SIGTERM, self._on_sigterm)  # a handler may have changed it
+            set_signal(signal.SIGTERM, on_sigterm)  # a handler may have changed it
         self._output.restore()
         self._setups.close()
 
@@ -207,18 +206,19 @@ class CpuLane:
         self._link = link = CpuLink(self._channel, job.token)
         try:
             ended = run_sync(
-                link.guarded(handler.function),
+                handler.function,
                 Context(info(job, self._hello, config), link),
                 job.args,
                 result_limits=self._limits,
                 setup=self._setup(handler, link, config),
+                call=link.guarded,
             )
         except Cancelled:  # it came in the few steps around the handler
             ended = Ended("cancelled")
         finally:
             self._link = None
         usage, worn = self._usage.of(ended.duration_s), self._ground.is_worn(ended.duration_s)
-        scratch = os.path.lexists(job.scratch_dir)
+        scratch = os.access(job.scratch_dir, os.F_OK)
         return Finished(job.token, ended, handler.origin, usage, scratch=scratch, worn=worn)
 
     def _setup(

@@ -24,11 +24,13 @@ from jobd.pool.protocol import (
 )
 from jobd.sdk.context import JobInfo
 from jobd.sdk.execution import ResultLimits
-from jobd.sdk.files import uploaded
+from jobd.sdk.files import names_any, uploaded
 from jobd.sdk.outcome import Ended, Error
 
 _MESSAGES: msgspec.msgpack.Decoder[Job | JobFile] = msgspec.msgpack.Decoder(Job | JobFile)
 _JOBS: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
+
+_MESSAGE = memoryview(bytearray(MAX_JOB_MESSAGE_BYTES))
 
 _MAX_INLINE_BYTES = 8 * 1024 * 1024
 """A reply has to fit into a frame, whatever the settings say."""
@@ -36,6 +38,9 @@ _TRIED: set[str] = set()
 """Kinds whose import this process has begun."""
 _PEAK_FROM_S = 0.005
 """Reading the peak costs as much as a small job; a shorter one has no time to grow."""
+_GROWS_FROM_S = 0.0005
+"""In less an attempt cannot take memory that is worth a system call of the next one."""
+_CLOSED_BY_A_JOB = contextlib.suppress(OSError)
 _SPARE_FDS = 100
 _LEAKS_FROM_S = 0.0005
 _LOOK_EVERY = 50
@@ -44,10 +49,10 @@ _LOOK_EVERY = 50
 
 def take(jobs: socket.socket, flags: int = 0) -> Job | None:
     """Take the next job: from here on it has started. None when no more will come."""
-    message = jobs.recv(MAX_JOB_MESSAGE_BYTES, flags)
-    if not message:
+    size = jobs.recv_into(_MESSAGE, 0, flags)
+    if not size:
         return None
-    job = _MESSAGES.decode(message)
+    job = _MESSAGES.decode(_MESSAGE[:size])
     return job if isinstance(job, Job) else _JOBS.decode(Path(job.path).read_bytes())
 
 
@@ -90,11 +95,11 @@ def info(job: Job, hello: Hello, config: object) -> JobInfo:
         metadata=job.metadata,
         traceparent=job.traceparent,
         restored_json=job.restored,
-        scratch_dir=Path(job.scratch_dir),
-        artifacts_dir=Path(job.artifacts_dir),
+        scratch_dir=job.scratch_dir,
+        artifacts_dir=job.artifacts_dir,
         allow_paths=hello.allow_paths,
         artifact_bytes=hello.artifact_bytes,
-        files=uploaded(job.args, Path(hello.uploads_dir)),
+        files=uploaded(job.args, Path(hello.uploads_dir)) if names_any(job.args) else {},
         config=config,
     )
 
@@ -121,17 +126,22 @@ class Usage:
         self._clear: int | None = None
         with contextlib.suppress(OSError):  # some kernels are built without it
             self._clear = os.open("/proc/self/clear_refs", os.O_WRONLY)
-        self._cpu_s = 0.0
+        self._cpu_s = self._helpers_s = 0.0
+        self._grown = True
+        """Whether the peak may be an earlier attempt's, which a short one has no time to raise."""
 
     def begin(self) -> None:
         """Start to measure an attempt."""
-        self._cpu_s = _cpu_s()
-        if self._clear is not None:
+        self._cpu_s = time.process_time() + self._helpers_s
+        if self._grown and self._clear is not None:
             os.pwrite(self._clear, b"5", 0)  # the peak begins anew
 
     def of(self, duration_s: float) -> dict[str, Any]:
         """Return what the attempt since begin() used."""
-        cpu_s = _cpu_s()
+        self._grown = duration_s >= _GROWS_FROM_S
+        helpers = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._helpers_s = helpers.ru_utime + helpers.ru_stime
+        cpu_s = time.process_time() + self._helpers_s
         usage: dict[str, Any] = {"cpu_seconds": round(cpu_s - self._cpu_s, 6)}
         usage["worker_cpu_seconds"] = cpu_s  # from there the daemon counts for one that dies
         if self._clear is not None and duration_s >= _PEAK_FROM_S:
@@ -152,7 +162,7 @@ class Ground:
     def restore(self) -> None:
         """Undo what an earlier job did to the folder and the umask."""
         os.umask(self._umask)
-        with contextlib.suppress(OSError):  # a job has closed what was not its own
+        with _CLOSED_BY_A_JOB:
             os.fchdir(self._folder)
 
     def is_worn(self, duration_s: float) -> bool:
@@ -169,9 +179,3 @@ class Ground:
             return True
         os.close(lowest)
         return lowest + _SPARE_FDS > resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def _cpu_s() -> float:
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    helpers = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + helpers.ru_utime + helpers.ru_stime

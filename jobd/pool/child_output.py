@@ -2,7 +2,8 @@
 
 Invariant: between a job's BEGIN and END lies all that it wrote, whether by Python, by C's
 stdio, or by a program that it started and waited for. The signs go through copies of the
-descriptors, so that they arrive whatever a handler does to 1 and 2.
+descriptors, so that they arrive whatever a handler does to 1 and 2. Where jobs take turns
+(the cpu lane) there is no BEGIN, and an END only behind a job that wrote something.
 
 Not here: what the signs look like (inband.py), when a job begins and ends (the lanes).
 """
@@ -19,11 +20,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from jobd.pool.inband import BEGIN, END, LOG, MAX_TEXT_BYTES, STDERR, STDOUT, STREAMS, sign
+from jobd.pool.marker import Marker
+from jobd.pool.turns import Count, Turn
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _STDOUT_FD, _STDERR_FD = 1, 2
+_CLOSED_BY_A_JOB = contextlib.suppress(OSError, ValueError)
 _LINE_BUFFERED = 1
 """_IOLBF of C."""
 
@@ -34,11 +38,13 @@ class Output:
     def __init__(self, mark: bytes, number: Callable[[], int] | None = None) -> None:
         """Take the streams over; `number` says whose text is written now, if several may run."""
         self._mark = mark
-        self._number = 0
-        self._writer = number or (lambda: self._number)
+        self.number = 0
+        """Whose turn it is, where jobs take turns."""
+        self._writer = number or (lambda: self.number)
         # not inherited by a program; but a process that a handler forks may go on to use them
-        self._fds = os.dup(_STDOUT_FD), os.dup(_STDERR_FD)
+        self.fds = os.dup(_STDOUT_FD), os.dup(_STDERR_FD)
         self._libc = ctypes.CDLL(None)
+        self._fflush = self._libc.fflush
         self._c_stdout = ctypes.c_void_p.in_dll(self._libc, "stdout")
         # for C a pipe is no terminal: its lines would come when a job has ended
         self._libc.setvbuf(self._c_stdout, None, _LINE_BUFFERED, 0)
@@ -48,28 +54,36 @@ class Output:
     @property
     def stderr_fd(self) -> int:
         """Where stderr goes, whatever becomes of descriptor 2."""
-        return self._fds[1]
+        return self.fds[1]
 
     def begin(self, number: int) -> None:
         """Say that what is written from here on is (also) this job's."""
-        self._flush()
-        self._number = number
-        self._sign_both(BEGIN, number)
+        self.flush()
+        data = sign(self._mark, BEGIN, number)
+        for fd in self.fds:
+            _write(fd, data)
 
     def end(self, number: int) -> None:
         """Say that what was written up to here was (also) this job's."""
-        self._flush()
-        self._number = 0
-        self._sign_both(END, number)
+        self.flush()
+        for fd in self.fds:
+            self.end_of(number, fd)
+
+    def end_of(self, number: int, fd: int) -> int:
+        """Say so of one of the pipes, and return how many bytes that takes."""
+        data = sign(self._mark, END, number)
+        _write(fd, data)
+        return len(data)
 
     def restore(self) -> None:
         """Undo what an earlier job did to the streams and their descriptors."""
-        if any(stream.closed for stream in self._streams):
-            self._streams = _stream(_STDOUT_FD), _stream(_STDERR_FD)
-        sys.stdout, sys.stderr = self._streams
+        stdout, stderr = self._streams
+        if stdout.closed or stderr.closed:
+            stdout, stderr = self._streams = _stream(_STDOUT_FD), _stream(_STDERR_FD)
+        sys.stdout, sys.stderr = stdout, stderr
         # last: a file that was in their place may have had 1 or 2, and closed it just now
-        os.dup2(self._fds[0], _STDOUT_FD)
-        os.dup2(self._fds[1], _STDERR_FD)
+        os.dup2(self.fds[0], _STDOUT_FD)
+        os.dup2(self.fds[1], _STDERR_FD)
 
     def route(self) -> None:
         """Have what is printed go to the job that prints it, though others run too."""
@@ -84,7 +98,7 @@ class Output:
 
     def text(self, kind: bytes, data: bytes) -> None:
         """Write text of the job that runs in this context."""
-        fd = self._fds[kind == STDERR]
+        fd = self.fds[kind == STDERR]
         number = self._writer()
         for at in range(0, len(data), MAX_TEXT_BYTES):
             _write(fd, sign(self._mark, kind, number, data[at : at + MAX_TEXT_BYTES]))
@@ -95,17 +109,43 @@ class Output:
             route, encoding="utf-8", errors="backslashreplace", write_through=True
         )
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Have what was printed be written."""
         for stream in self._streams:
-            with contextlib.suppress(OSError, ValueError):  # a handler may have closed it
+            with _CLOSED_BY_A_JOB:
                 stream.flush()
         # not all of C's streams: a thread that waits for input in one would hold this up
-        self._libc.fflush(self._c_stdout)
+        self._fflush(self._c_stdout)
 
-    def _sign_both(self, kind: bytes, number: int) -> None:
-        data = sign(self._mark, kind, number)
-        for fd in self._fds:
-            _write(fd, data)
+
+class Voice:
+    """Whose both streams are while jobs take turns."""
+
+    def __init__(self, output: Output, marker: Marker) -> None:
+        self._output, self._turn = output, Turn(marker)
+        self._counts = [(Count(marker, pipe), fd) for pipe, fd in enumerate(output.fds)]
+        self._written: list[int | None] = [0] * len(self._counts)
+        """What had been written when the last turn ended."""
+
+    def begin(self, number: int) -> None:
+        """Begin a job's turn."""
+        self._output.number = number
+        self._turn.begin(number)
+
+    def end(self, number: int) -> bool:
+        """End it; True if the job may have written something."""
+        output, before = self._output, self._written
+        output.flush()
+        spoke = False
+        for pipe, (count, fd) in enumerate(self._counts):
+            written = count.written(fd)
+            if written is None or written != before[pipe]:
+                spoke = True
+                signed = output.end_of(number, fd)
+                before[pipe] = None if written is None else written + signed
+        output.number = 0
+        self._turn.end(number)
+        return spoke
 
 
 class _Route(io.RawIOBase):

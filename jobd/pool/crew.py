@@ -75,6 +75,16 @@ class Crew:
         worker.retire()
         self._leave_post(worker)
 
+    def renew(self) -> None:
+        """Replace every worker that there is; one that is starting, once it has started."""
+        # the spare before those whose place it would take
+        for worker in sorted(self.workers.values(), key=lambda worker: worker.state != "spare"):
+            if worker.state == "starting":
+                worker.unfit = True
+            elif worker.state in ("ready", "spare"):
+                worker.line.shed()
+                self.replace(worker)
+
     def open(self, room: Room) -> None:
         """See to it that there is a worker for a sort of claims while it is needed."""
         keeper = self._rooms.get(room)
@@ -129,15 +139,7 @@ class Crew:
         """Start a worker; None if that is impossible."""
         self._started += 1
         try:
-            worker = Worker(
-                self._started,
-                lane,
-                self._settings,
-                self._place,
-                listener=self._listener,
-                freed=self._told,
-                room=room,
-            )
+            worker = self._begin_worker(lane, room)
         except OSError as exc:
             _LOG.error("A worker cannot be started: %s. lane=%s", exc, lane)
             return None
@@ -147,6 +149,17 @@ class Crew:
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
         return worker
+
+    def _begin_worker(self, lane: Lane, room: Room | None) -> Worker:
+        return Worker(
+            self._started,
+            lane,
+            self._settings,
+            self._place,
+            listener=self._listener,
+            freed=self._told,
+            room=room,
+        )
 
     async def _see_out(self, worker: Worker) -> None:
         try:

@@ -1,7 +1,8 @@
 """One pipe of a worker, taken apart: which bytes are whose, and where its lines end.
 
 Bytes without a sign belong to the one job that runs, or to the worker itself (number 0)
-when none or several do. What is not a whole line yet is kept until it is one, until its
+when none or several do. Where jobs take turns they belong to whom the next sign names, or
+to whom `give` says. What is not a whole line yet is kept until it is one, until its
 job ends, or until it is MAX_LINE_BYTES long.
 
 Pure. Not here: reading the pipe, and who gets the lines (output.py).
@@ -25,8 +26,10 @@ Emit = Callable[[int, str, list[str]], None]
 class Demux:
     """What has come through one pipe so far."""
 
-    def __init__(self, mark: bytes, stream: str, emit: Emit) -> None:
+    def __init__(self, mark: bytes, stream: str, emit: Emit, *, in_turn: bool = False) -> None:
         self._mark, self._stream, self._emit = mark, stream, emit
+        self._in_turn = in_turn
+        self._unsigned = bytearray()
         self._held = b""
         """The beginning of a sign whose rest has not come."""
         self._running: set[int] = set()
@@ -58,12 +61,20 @@ class Demux:
                 at = found
         self._held = data[at:]
 
-    def finish(self) -> None:
-        """Give out what is left: no more will come."""
+    def give(self, number: int) -> None:
+        """Give what came without a sign to a job: it is known whose turn it was."""
+        if self._unsigned:
+            data = bytes(self._unsigned)
+            self._unsigned.clear()
+            self._text(number, self._stream, data)
+
+    def finish(self, number: int = 0) -> None:
+        """Give out what is left: no more will come. `number`: whose turn it was."""
         self._raw(self._held)
         self._held = b""
-        for number in {number for number, _ in self._partial}:
-            self._flush(number)
+        self.give(number)
+        for one in {one for one, _ in self._partial}:
+            self._flush(one)
 
     def _mark_begins(self, data: bytes, start: int) -> int:
         """Return where at the end of `data` a mark may have begun; its length if nowhere."""
@@ -75,6 +86,7 @@ class Demux:
         return len(data)
 
     def _sign(self, kind: bytes, number: int, text: bytes) -> None:
+        self.give(number)
         if kind == BEGIN:
             self._running.add(number)
         elif kind == END:
@@ -86,7 +98,9 @@ class Demux:
             self._text(number, stream, text)
 
     def _raw(self, data: bytes) -> None:
-        if data:
+        if self._in_turn:
+            self._unsigned += data
+        elif data:
             number = next(iter(self._running)) if len(self._running) == 1 else 0
             self._text(number, self._stream, data)
 

@@ -18,6 +18,7 @@ import msgspec
 
 from jobd.pool.protocol import MAX_JOB_MESSAGE_BYTES, Job, JobFile
 
+_ENCODE = msgspec.msgpack.Encoder().encode
 _DECODER: msgspec.msgpack.Decoder[Job | JobFile] = msgspec.msgpack.Decoder(Job | JobFile)
 _FILE_NAME = ".job"
 
@@ -29,6 +30,7 @@ class Handover:
         self._loop = asyncio.get_running_loop()
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._unsent: deque[bytes] = deque()
+        self._is_full = False
         self._ours.settimeout(0)
         # The worker's end stays as it is: its flags would be the worker's as well.
 
@@ -38,13 +40,13 @@ class Handover:
 
     def send(self, job: Job) -> None:
         """Hand a job over, later if the pair is full. OSError when its file cannot be written."""
-        message = msgspec.msgpack.encode(job)
+        message = _ENCODE(job)
         if len(message) > MAX_JOB_MESSAGE_BYTES:
             folder = Path(job.scratch_dir)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = folder / _FILE_NAME
             path.write_bytes(message)
-            message = msgspec.msgpack.encode(JobFile(job.token, str(path)))
+            message = _ENCODE(JobFile(job.token, str(path)))
         self._unsent.append(message)
         self._flush()
 
@@ -97,6 +99,9 @@ class Handover:
                 self._ours.send(self._unsent[0])
                 self._unsent.popleft()
         except BlockingIOError:
+            self._is_full = True
             self._loop.add_writer(self._ours.fileno(), self._flush)
         else:
-            self._loop.remove_writer(self._ours.fileno())
+            if self._is_full:
+                self._is_full = False
+                self._loop.remove_writer(self._ours.fileno())

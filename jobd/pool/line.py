@@ -2,24 +2,23 @@
 
 A cpu worker sends its reply to one job before it takes the next: the first in line runs as
 soon as its worker takes it, and its time counts from when the one before it had ended. The
-others are short jobs, to be at hand. When the first takes longer than OVERRUN_S, they are
-not to wait for it.
+others are short jobs, to be at hand. When the first takes longer than OVERRUN_S, or many have
+taken as long together, they are not to wait any more: another worker has them if one is idle.
 
 Not here: the sockets (handover.py), limits of time (timekeeper.py), the end of one that runs
 (worker.py).
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 from jobd.domain.catalog import Lane
-from jobd.domain.outcomes import Outcome
 from jobd.pool.attempt import Attempt
 from jobd.pool.handover import Handover
-from jobd.pool.verdict import not_started
 
 OVERRUN_S = 0.02
-"""How long one may run while others wait behind it."""
+"""How long one may run while others wait behind it, and how long these wait at most."""
 _WHOLE = 1.0
 
 
@@ -33,16 +32,19 @@ class Line:
         handover: Handover,
         read: Callable[[], None],
         begun: Callable[[Attempt], None],
-        ended: Callable[[Attempt, Outcome], None],
+        given_back: Callable[[Attempt], None],
+        passed_on: Callable[[Attempt], bool],
     ) -> None:
         """Begin with nobody.
 
         `read` takes in what the worker has said by now, `begun` is called for each attempt
-        when its time begins, `ended` for those that are taken back.
+        when its time begins. Those that are taken back are given to `passed_on` if another
+        worker may have them, and to `given_back` if none has.
         """
         self._in_order = lane == "cpu"
         self._handover = handover
-        self._read, self._begun, self._ended = read, begun, ended
+        self._read, self._begun = read, begun
+        self._given_back, self._passed_on = given_back, passed_on
         self._open = True
         self._attempts: dict[str, Attempt] = {}
         self._load = 0.0
@@ -109,20 +111,21 @@ class Line:
     def shed(self) -> None:
         """Take back who waits behind the first of a cpu worker; they were not started."""
         if self._open and self._in_order and len(self._attempts) > 1:
-            self.not_started(self._handover.take_back(but=self.first.claim.token))
+            for attempt in self._behind():
+                self._given_back(attempt)
 
     def recall(self, attempt: Attempt) -> bool:
         """Take one back that was not started; False if it was, or its worker leaves."""
         waits = self._open and self._handover.take_out(attempt.claim.token)
         if waits:
-            self._ended(attempt, not_started(attempt))
+            self._given_back(attempt)
         return waits
 
-    def not_started(self, tokens: Iterable[str]) -> None:
-        """End those that were taken back."""
+    def pass_on(self, tokens: Iterable[str]) -> None:
+        """Have those that were taken back run elsewhere, at once if a worker is idle."""
         for token in tokens:
-            if attempt := self._attempts.get(token):
-                self._ended(attempt, not_started(attempt))
+            if (attempt := self._attempts.get(token)) and not self._passed_on(attempt):
+                self._given_back(attempt)
 
     def close(self) -> None:
         """Look no more and hand nothing over: the worker is dead, or leaves."""
@@ -138,9 +141,16 @@ class Line:
         self._timer = None
         self._read()
         if len(self._attempts) > 1:
-            rest_s = self.first.began_s + OVERRUN_S - asyncio.get_running_loop().time()
+            # the second has waited since it was handed over
+            since_s = min(one.began_s for one in itertools.islice(self._attempts.values(), 2))
+            rest_s = since_s + OVERRUN_S - asyncio.get_running_loop().time()
             if rest_s > 0:
                 self._look_in(rest_s)
             else:
                 self._late = True
-                self.shed()
+                self.pass_on([attempt.claim.token for attempt in self._behind()])
+
+    def _behind(self) -> list[Attempt]:
+        """Take back who waits behind the first."""
+        tokens = self._handover.take_back(but=self.first.claim.token)
+        return [attempt for token in tokens if (attempt := self._attempts.get(token))]

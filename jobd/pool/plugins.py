@@ -11,6 +11,7 @@ Not here: what a handler declares (sdk/handlers.py), calling it (sdk/execution.p
 import functools
 import importlib.metadata
 import inspect
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -104,9 +105,14 @@ def imported(claimant: Claimant) -> Handler:
     entry = importlib.metadata.EntryPoint(claimant.kind, claimant.target, GROUP)
     try:
         function = entry.load()
-        options_of(function)
+        options = options_of(function)
     except BaseException as exc:  # an import can raise anything, SystemExit too
         raise Unavailable(f"{type(exc).__name__}: {shown(exc)}") from exc
+    if missing := [name for name in options.programs if shutil.which(name) is None]:
+        packages = " ".join(dict.fromkeys(options.programs[name] for name in missing))
+        raise Unavailable(
+            f"It needs {' and '.join(missing)}, not installed here: apt-get install {packages}"
+        )
     return Handler(function, "io" if is_async(function) else "cpu", claimant)
 
 

@@ -23,10 +23,12 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 MAX_JOB_MESSAGE_BYTES = 64 * 1024
 """A larger job goes through a file that the message names; see `JobFile`."""
 
+_ENCODE = msgspec.msgpack.Encoder().encode
+
 LENGTH = struct.Struct(">I")
 
 
-class Job(msgspec.Struct, frozen=True, tag="job"):
+class Job(msgspec.Struct, frozen=True, array_like=True, tag="job"):
     """One job handed to a worker."""
 
     token: str
@@ -47,14 +49,14 @@ class Job(msgspec.Struct, frozen=True, tag="job"):
     """Made by the worker on first use."""
 
 
-class JobFile(msgspec.Struct, frozen=True, tag="job_file"):
+class JobFile(msgspec.Struct, frozen=True, array_like=True, tag="job_file"):
     """One job handed to a worker that is too long for a message: a file holds the `Job`."""
 
     token: str
     path: str
 
 
-class Hello(msgspec.Struct, frozen=True, tag="hello"):
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     """Daemon to worker, first frame: who the worker is and what it may do."""
 
     lane: Lane
@@ -71,13 +73,13 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     """The tables of `[plugins]`, by distribution."""
 
 
-class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
     """Daemon to worker: end this attempt if you still run it."""
 
     token: str
 
 
-class Checkpointed(msgspec.Struct, frozen=True, tag="checkpointed"):
+class Checkpointed(msgspec.Struct, frozen=True, array_like=True, tag="checkpointed"):
     """Daemon to worker: the checkpoint is durable, or (lost) the lease is gone."""
 
     token: str
@@ -85,7 +87,7 @@ class Checkpointed(msgspec.Struct, frozen=True, tag="checkpointed"):
     lost: bool = False
 
 
-class Tables(msgspec.Struct, frozen=True, tag="tables"):
+class Tables(msgspec.Struct, frozen=True, array_like=True, tag="tables"):
     """Daemon to catalogue child, its only frame: the tables of `[plugins]`, by distribution."""
 
     config: dict[str, Any]
@@ -94,11 +96,11 @@ class Tables(msgspec.Struct, frozen=True, tag="tables"):
 Down = Hello | Cancel | Checkpointed | Tables
 
 
-class Ready(msgspec.Struct, frozen=True, tag="ready"):
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag="ready"):
     """Worker to daemon: send jobs."""
 
 
-class Importing(msgspec.Struct, frozen=True, tag="importing"):
+class Importing(msgspec.Struct, frozen=True, array_like=True, tag="importing"):
     """Catalogue child to daemon: about to import this kind, so that a death names it."""
 
     kind: str
@@ -106,13 +108,13 @@ class Importing(msgspec.Struct, frozen=True, tag="importing"):
     target: str
 
 
-class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+class Loaded(msgspec.Struct, frozen=True, array_like=True, tag="loaded"):
     """Catalogue child to daemon: this kind can run."""
 
     spec: HandlerSpec
 
 
-class NotLoaded(msgspec.Struct, frozen=True, tag="not_loaded"):
+class NotLoaded(msgspec.Struct, frozen=True, array_like=True, tag="not_loaded"):
     """Catalogue child to daemon: this kind cannot run, and why."""
 
     kind: str
@@ -121,11 +123,11 @@ class NotLoaded(msgspec.Struct, frozen=True, tag="not_loaded"):
     message: str
 
 
-class CatalogDone(msgspec.Struct, frozen=True, tag="catalog_done"):
+class CatalogDone(msgspec.Struct, frozen=True, array_like=True, tag="catalog_done"):
     """Catalogue child to daemon: nothing more to come."""
 
 
-class Progress(msgspec.Struct, frozen=True, tag="progress"):
+class Progress(msgspec.Struct, frozen=True, array_like=True, tag="progress"):
     """Worker to daemon: how far the attempt is; None means unchanged."""
 
     token: str
@@ -138,25 +140,25 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     message: str | None = None
 
 
-class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat"):
     """Worker to daemon: the handler says that it is alive."""
 
     token: str
 
 
-class SettingUp(msgspec.Struct, frozen=True, tag="setting_up"):
+class SettingUp(msgspec.Struct, frozen=True, array_like=True, tag="setting_up"):
     """Worker to daemon: the attempt waits for its handler's setup, whose limit now counts."""
 
     token: str
 
 
-class SetUp(msgspec.Struct, frozen=True, tag="set_up"):
+class SetUp(msgspec.Struct, frozen=True, array_like=True, tag="set_up"):
     """Worker to daemon: the setup has ended, well or not; the attempt's own time begins."""
 
     token: str
 
 
-class Checkpoint(msgspec.Struct, frozen=True, tag="checkpoint"):
+class Checkpoint(msgspec.Struct, frozen=True, array_like=True, tag="checkpoint"):
     """Worker to daemon: store this; answered by a Checkpointed of the same number."""
 
     token: str
@@ -164,7 +166,7 @@ class Checkpoint(msgspec.Struct, frozen=True, tag="checkpoint"):
     data: bytes
 
 
-class Finished(msgspec.Struct, frozen=True, tag="finished"):
+class Finished(msgspec.Struct, array_like=True, tag="finished"):
     """Worker to daemon: the attempt is over."""
 
     token: str
@@ -177,6 +179,8 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     """Whether its scratch folder is there."""
     worn: bool = False
     """Whether the worker has hardly a descriptor left for another job."""
+    spoke: bool = True
+    """Whether it may have written something: then a sign says where that ends."""
 
 
 Up = (
@@ -196,7 +200,7 @@ Up = (
 
 def encode(frame: Up | Down) -> bytes:
     """Return `frame` with its length in front; ValueError if it is over MAX_FRAME_BYTES."""
-    body = msgspec.msgpack.encode(frame)
+    body = _ENCODE(frame)
     if len(body) > MAX_FRAME_BYTES:
         raise ValueError(f"a frame of {len(body)} bytes is over {MAX_FRAME_BYTES}")
     return LENGTH.pack(len(body)) + body
@@ -207,20 +211,29 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._wanted = LENGTH.size
+        """How much has to be there before it is worth a look."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the bodies that `data` completes; ValueError on a length over the limit."""
-        self._buffer += data
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._wanted:
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
         bodies: list[bytes] = []
         at = 0
-        while len(self._buffer) - at >= LENGTH.size:
-            (size,) = LENGTH.unpack_from(self._buffer, at)
+        self._wanted = LENGTH.size
+        while len(data) - at >= LENGTH.size:
+            (size,) = LENGTH.unpack_from(data, at)
             if size > MAX_FRAME_BYTES:
                 raise ValueError(f"a frame of {size} bytes is over {MAX_FRAME_BYTES}")
             end = at + LENGTH.size + size
-            if len(self._buffer) < end:
+            if len(data) < end:
+                self._wanted = end - at
                 break
-            bodies.append(bytes(self._buffer[at + LENGTH.size : end]))
+            bodies.append(data[at + LENGTH.size : end])
             at = end
-        del self._buffer[:at]
+        self._buffer += data[at:]
         return bodies

@@ -33,6 +33,8 @@ class Settings(msgspec.Struct, frozen=True):
     """How long the loop of an io worker may stand still while jobs run in it."""
     plugin_config: dict[str, dict[str, Any]] = {}
     """The free tables of the configuration, by distribution."""
+    program: str = "jobd.pool.child"
+    """The module that a worker runs; another only where handlers are tested."""
 
 
 class AttemptLimits(msgspec.Struct, frozen=True):

@@ -162,14 +162,14 @@ class Supervisor:
         return await asyncio.shield(self.begin(claim))
 
     def cancel(self, token: str) -> bool:
-        """Begin to end an attempt; False if it is not running here (any more)."""
+        """Begin to end an attempt; False if it has ended, as one that no worker has begun."""
         if self._apart.dismiss(token, CancelledByRequest()):
-            return True
+            return False
         worker, attempt = self._running.get(token, (None, None))
         if worker is None or attempt is None:
             return False
         worker.end(attempt, "cancel")
-        return True
+        return not attempt.outcome.done()
 
     def recall(self, token: str) -> bool:
         """Take a claim back that no worker has begun; False if one has."""
@@ -177,6 +177,10 @@ class Supervisor:
             return True
         worker, attempt = self._running.get(token, (None, None))
         return worker is not None and attempt is not None and worker.line.recall(attempt)
+
+    def renew(self) -> None:
+        """Have all that starts from now on run in new workers; what runs ends where it is."""
+        self._crew.renew()
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more, wait for what runs, and end what still runs after `timeout_s`.
@@ -227,7 +231,9 @@ class Supervisor:
             return None
         attempt = worker.start(claim, limits, share)
         self._running[claim.token] = (worker, attempt)
-        attempt.outcome.add_done_callback(lambda _: self._over(attempt))
+        attempt.over, attempt.passed_on = self._over, self._pass_on
+        if attempt.outcome.done():  # it could not be handed over
+            self._over(attempt)
         if worker.lane == "io":
             self._loop_rounds.begin()
         elif limits.memory_bytes is not None:
@@ -239,10 +245,12 @@ class Supervisor:
         if claim.lane == "io":
             return None
         if share is not None:
-            able = [w for w in self._crew.workers.values() if w.room_ahead > 0]
-            able = [w for w in able if w.line.knows(claim.kind)]
-            if able:
-                return max(able, key=lambda worker: worker.room_ahead)
+            taker, most = None, 0.0
+            for worker in self._crew.workers.values():
+                if (room := worker.room_ahead) > most and worker.line.knows(claim.kind):
+                    taker, most = worker, room
+            if taker is not None:
+                return taker
         self._paces.forget(claim.kind)  # so that it is not claimed ahead again and again
         return None
 
@@ -271,16 +279,31 @@ class Supervisor:
         return outcome
 
     def _idlest(self, lane: Lane) -> Worker | None:
-        workers = self._crew.workers.values()
-        able = (w for w in workers if w.lane == lane and w.free and w.room is None)
-        return max(able, key=lambda worker: worker.free, default=None)
+        idlest, most = None, 0
+        for worker in self._crew.workers.values():  # no generator: this is done for every claim
+            if worker.lane == lane and worker.room is None and (free := worker.free) > most:
+                idlest, most = worker, free
+        return idlest
+
+    def _pass_on(self, attempt: Attempt) -> bool:
+        """Hand one that was taken back to an idle worker; False if there is none.
+
+        It goes past the queue: what waits there and could have that worker is on its way.
+        """
+        worker = None if self._draining else self._idlest("cpu")
+        if worker is None:
+            return False
+        again = self._start(worker, attempt.claim, attempt.limits, attempt.share)
+        if again is not None:
+            _follow(again, attempt.outcome)
+        return again is not None
 
     def _look_at_memory(self) -> bool:
-        looked = [worker.look_at_memory() for worker in self._crew.workers.values()]
+        looked = [worker.looks.at_memory() for worker in self._crew.workers.values()]
         return any(looked)
 
     def _look_at_loops(self) -> bool:
-        looked = [worker.look_at_loop() for worker in self._crew.workers.values()]
+        looked = [worker.looks.at_loop() for worker in self._crew.workers.values()]
         return any(looked)
 
     def _lost(self, worker: Worker) -> None:
@@ -298,9 +321,11 @@ class Supervisor:
         """
         if self._draining:
             return
-        self._apart.serve(self._begin_apart)
+        if self._apart:
+            self._apart.serve(self._begin_apart)
         for worker in self._crew.workers.values():
-            if worker.state == "ready" and self._has_served(worker):
+            goes = worker.due or worker.room is not None  # most never do
+            if goes and worker.state == "ready" and self._has_served(worker):
                 self._crew.replace(worker)
         if not self._announced:
             self._announced = True
@@ -341,7 +366,7 @@ def _is_watched(limits: AttemptLimits) -> bool:
 
 
 def _follow(begun: Attempt | Outcome, outcome: asyncio.Future[Outcome]) -> None:
-    """Give an outcome that of an attempt which has begun late, or not at all."""
+    """Give an outcome that of an attempt which has begun late, elsewhere, or not at all."""
     if isinstance(begun, Attempt):
         begun.outcome.add_done_callback(lambda ended: outcome.set_result(ended.result()))
     else:

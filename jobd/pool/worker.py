@@ -32,6 +32,7 @@ from jobd.pool.handover import Handover
 from jobd.pool.inquest import Inquest
 from jobd.pool.ladder import Ladder
 from jobd.pool.line import Line
+from jobd.pool.looks import Looks
 from jobd.pool.marker import Marker
 from jobd.pool.output import Output
 from jobd.pool.process import Exit, Process
@@ -45,7 +46,6 @@ from jobd.pool.verdict import not_started
 State = Literal["starting", "spare", "ready", "retiring", "stopping", "dying", "dead"]
 """spare: stands by. retiring: takes no more jobs, and leaves when it runs none."""
 
-_MODULE = "jobd.pool.child"
 _START_LIMIT_S = 60.0
 
 _LOG = logging.getLogger(__name__)
@@ -88,10 +88,10 @@ class Worker:
         self._marker = Marker.create()
         self._inquest = Inquest(lane, self._marker)
         self._loop = SharedLoop(self._marker, settings.loop_stall_s)
-        self._output = Output(worker_id, listener)
+        self._output = Output(worker_id, listener, self._marker if lane == "cpu" else None)
         try:
             self._process = Process(
-                _MODULE,
+                settings.program,
                 [self._handover.worker_fd(), self._marker.fd],
                 owner=self,
                 mark=f"{settings.mark}:{worker_id}",
@@ -175,9 +175,9 @@ class Worker:
         if not taken and reason in ("timeout", "heartbeat"):
             # a worker that takes nothing is of no use
             self._kill("took no job for as long as a job may last")
-            self.line.not_started(messages)
+            self.line.pass_on(messages)
         elif taken and self.lane == "cpu" and not attempt.outcome.done():
-            self.line.not_started(messages)  # else a signal for this one could meet the next
+            self.line.pass_on(messages)  # else a signal for this one could meet the next
         else:
             self._handover.give_again(messages.values())
         if not taken:
@@ -192,27 +192,6 @@ class Worker:
             attempt.asked = attempt.asked or reason
             attempt.stop_timers()
             self._sacrifice(attempt)
-
-    def look_at_memory(self) -> bool:
-        """Measure what a job with a limit uses, and end it above; False if there is none."""
-        if self.lane == "io":
-            return False
-        limited = [a for a in self.attempts if a.limits.memory_bytes is not None]
-        for attempt in limited if self._process.alive else ():
-            attempt.saw(used := memory.tree_rss_bytes(self.pid))
-            if used > (attempt.limits.memory_bytes or 0):
-                self.end_at_once(attempt, "memory")
-        return bool(limited)
-
-    def look_at_loop(self) -> bool:
-        """End an io worker whose loop stands still for too long; False if it runs nothing."""
-        if self.lane != "io" or self.idle:
-            return False
-        if self._process.alive and self._inquest.blocker is None:
-            self._inquest.blocker = self._loop.blocker(self.attempts)
-            if self._inquest.blocker is not None:
-                self._kill(f"did not come round for {self._loop.still_s():.0f} s")
-        return True
 
     def retire(self) -> None:
         """Have it take no more jobs and leave when it runs none."""
@@ -273,12 +252,13 @@ class Worker:
         self.state = "dead"
         self._watch.cancel()
         self._wear.stop()
+        self._timekeeper.stop()
         self.line.close()
         if self._group is not None:
             self._group.kill()
         for attempt in self.attempts:
             attempt.stop_timers()
-        self.line.not_started(self._handover.take_back())
+        self.line.pass_on(self._handover.take_back())
         self._inquest.open(self.attempts)
         if not self._leaving:
             self.lost_to = self._inquest.verdict.lost_to
@@ -293,6 +273,7 @@ class Worker:
     def _equip(self) -> None:
         self._timekeeper = Timekeeper(
             self._loop if self.lane == "io" else None,
+            attempts=lambda: self.line,
             read=self._process.read,
             overran=self._overran,
         )
@@ -301,7 +282,16 @@ class Worker:
             handover=self._handover,
             read=self._process.read,
             begun=self._timekeeper.begin,
-            ended=self._end,
+            given_back=lambda attempt: self._end(attempt, not_started(attempt)),
+            passed_on=self._pass_on,
+        )
+        self.looks = Looks(
+            self._process,
+            self.line,
+            end_at_once=self.end_at_once,
+            loop=self._loop if self.lane == "io" else None,
+            inquest=self._inquest,
+            kill=self._kill,
         )
         self._ladder = Ladder(
             self._process,
@@ -360,7 +350,7 @@ class Worker:
             return
         self._inquest.cpu_s = frame.usage.get(WORKER_CPU, self._inquest.cpu_s)
         self.jobs_done += 1
-        attempt.scratch = frame.scratch
+        attempt.scratch, attempt.spoke = frame.scratch, frame.spoke
         self.unfit = self.unfit or frame.worn or isinstance(outcome, HandlerUnavailable)
         self._wear.job_ended(self.jobs_done)
         if isinstance(outcome, HandlerUnavailable):
@@ -378,11 +368,21 @@ class Worker:
             attempt.asked = "memory"
         return self._inquest.fate(attempt, how, broken=self._process.broken)
 
-    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
-        self._output.end(attempt.number)
+    def _pass_on(self, attempt: Attempt) -> bool:
+        """Have another worker run one that was taken back; False if none is idle."""
+        if attempt.asked is not None or not attempt.passed_on(attempt):
+            return False
+        self._let_go(attempt)
+        return True
+
+    def _let_go(self, attempt: Attempt) -> None:
+        (self._output.end if attempt.spoke else self._output.forget)(attempt.number)
         self.line.leave(attempt)
         if attempt.limits.memory_bytes is not None and self._group is not None:
             self._group.limit(None)
+
+    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        self._let_go(attempt)
         attempt.end(outcome)
         if self.state not in ("ready", "retiring"):
             return

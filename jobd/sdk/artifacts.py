@@ -36,13 +36,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 class Artifacts:
     """The artifacts of one attempt."""
 
-    __slots__ = ("_folder", "_made", "_max_bytes", "_names")
+    __slots__ = ("_made", "_max_bytes", "_names", "_where")
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
-        self._folder = folder
+    def __init__(self, folder: str | Path, max_bytes: int) -> None:
+        self._where = folder
         self._max_bytes = max_bytes
         self._names: dict[str, None] = {}
         self._made: list[Path] = []
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._where)  # made here: most jobs have no use for it
 
     def path(self, name: str) -> Path:
         """Return where the artifact `name` is to be written; ValueError for a bad name."""

@@ -18,9 +18,14 @@ _FILE_ID = re.compile(r"file_([0-9a-f]{64})")
 
 def named_files(args_json: bytes) -> set[str]:
     """Return the ids that the args name."""
-    if _IN_JSON not in args_json:  # most args name none, and need no walk
+    if not names_any(args_json):
         return set()
     return set(_named(msgspec.json.decode(args_json)))
+
+
+def names_any(args_json: bytes) -> bool:
+    """Whether the args may name one: most name none, and need no walk."""
+    return _IN_JSON in args_json
 
 
 def uploaded(args_json: bytes, uploads_dir: Path) -> dict[str, Path]:

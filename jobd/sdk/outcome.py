@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 
-class Left(msgspec.Struct, frozen=True):
+class Left(msgspec.Struct, frozen=True, array_like=True):
     """A file the handler left as an artifact, already on disk (fsynced)."""
 
     name: str
@@ -16,7 +16,7 @@ class Left(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Error(msgspec.Struct, frozen=True):
+class Error(msgspec.Struct, frozen=True, array_like=True):
     """Why the handler failed."""
 
     code: str
@@ -27,7 +27,7 @@ class Error(msgspec.Struct, frozen=True):
     traceback: str | None = None
 
 
-class Ended(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, frozen=True, array_like=True):
     """The end of one call. Exactly the fields of its `status` are set.
 
     completed: `result_json` (JSON text), or `result_artifact` (the name of the entry of

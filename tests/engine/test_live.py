@@ -134,10 +134,11 @@ async def test_what_is_at_hand_is_cancelled_without_a_run(
     monkeypatch.setattr(line, "OVERRUN_S", 60.0)
     job_ids = await at_hand(live, 3)
 
-    await live.engine.commands.cancel(job_ids[1])
+    cancelled, running = await live.engine.commands.cancel(job_ids[1])
     go_on(live)
     await live.engine.dispatcher.settled()
 
+    assert (cancelled.status, running) == (Status.CANCELLED, False)
     ended = [await live.engine.job(job_id) for job_id in job_ids]
     assert [job.status for job in ended] == [Status.COMPLETED, Status.CANCELLED, Status.COMPLETED]
     assert {event.type for event in await live.engine.readers.events(ended[1].seq)} == {

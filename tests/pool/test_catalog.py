@@ -159,3 +159,21 @@ async def test_a_child_that_cannot_begin_blames_no_plugin(tmp_path: Path, beside
 
     with pytest.raises(CatalogFailed, match="exited with code 1"):
         await loaded(tmp_path)
+
+
+async def test_a_kind_whose_program_is_missing_names_the_package(
+    beside: Path, tmp_path: Path
+) -> None:
+    source = """
+from jobd.sdk import handler
+
+@handler(programs={"sh": "dash", "no-such-program": "no-such", "nor-this": "no-such"})
+def run(ctx, args): ...
+"""
+    install(beside, "jobd-needy", "needy.run", source)
+
+    catalog = await loaded(tmp_path)
+
+    assert catalog.errors["needy.run"].message == (
+        "It needs no-such-program and nor-this, not installed here: apt-get install no-such"
+    )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobd.domain.jobs import Claim
-from jobd.domain.outcomes import Completed, Crashed, Failed, Outcome
+from jobd.domain.outcomes import Completed, Crashed, Failed, NotStarted, Outcome
+from jobd.pool.paces import MOST, SAMPLES
 
 if TYPE_CHECKING:
     from tests.pool.conftest import Pool, StartPool
@@ -62,6 +63,27 @@ async def test_two_jobs_in_a_row_are_not_mixed(pool: "Pool", claim: MakeClaim) -
         await pool.run(one)
 
     assert [by_stream(pool, one) for one in claims] == [said(text) for text in "abc"]
+
+
+async def test_jobs_that_are_at_hand_are_not_mixed(pool: "Pool", claim: MakeClaim) -> None:
+    await pool.run(claim("test.echo"))
+    for worker in pool.supervisor._crew.workers.values():  # noqa: SLF001 - no machine can be told to be quick
+        worker.line.learned("test.utter")
+    for _ in range(SAMPLES):
+        for kind in ("test.echo", "test.utter"):
+            pool.supervisor._paces.ran(kind, 0.0)  # noqa: SLF001
+    texts = [f"{n}\nno end {n}" * (n % 3) for n in range(MOST)]
+    claims = [claim("test.utter", {"hex": text.encode().hex(), "times": 1}) for text in texts]
+
+    outcomes = [pool.supervisor.begin(one) for one in claims]
+    await asyncio.wait(outcomes)
+
+    ran = [one for one, end in zip(claims, outcomes, strict=True) if end.result() != NotStarted()]
+    told = {one.token: "\n".join(pool.listener.written(one)) for one in ran}
+    assert told == {
+        one.token: text for one, text in zip(claims, texts, strict=True) if one.token in told
+    }
+    assert len(ran) > 0
 
 
 async def test_a_job_that_writes_nothing_has_no_lines(pool: "Pool", claim: MakeClaim) -> None:

@@ -77,7 +77,7 @@ def go_on(pool: "Pool") -> None:
 
 @pytest.mark.parametrize(
     ("duration_s", "depth"),
-    [(0.00001, MOST), (WINDOW_S / 10, 10), (WINDOW_S / 2, 2), (WINDOW_S, 1), (0.04, 1)],
+    [(0.00001, MOST), (WINDOW_S / 10, 10), (WINDOW_S / 2, 2), (WINDOW_S, 1), (0.04, 1), (0.2, 1)],
 )
 def test_how_many_may_be_at_hand_follows_from_their_time(duration_s: float, depth: int) -> None:
     paces = Paces()
@@ -248,6 +248,45 @@ async def test_who_waits_behind_one_that_overruns_is_given_back_before_it_ends(
     assert room == 0
 
 
+async def test_who_waits_behind_one_that_overruns_starts_in_a_worker_that_is_idle(
+    start_pool: "StartPool", claim: MakeClaim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = await start_pool(cpu_workers=2)
+    believe(pool, "test.honour", "test.echo")
+    heads = {
+        one.token: await pool.begin(one) for one in (claim("test.honour"), claim("test.honour"))
+    }
+    behind = [claim("test.echo"), claim("test.echo")]
+    outcomes = hand_over(pool, behind[:1])
+    (busy,) = (one for one in pool.supervisor._crew.workers.values() if len(one.line) > 1)  # noqa: SLF001
+    (other,) = heads.keys() - {busy.line.first.claim.token}
+    outcomes += hand_over(pool, behind[1:])  # behind the other one
+
+    pool.supervisor.cancel(other)  # who waits there has nowhere to go yet, and is given back
+    await heads[other]
+    monkeypatch.setattr(line, "OVERRUN_S", 0.0)
+    busy.line._look()  # noqa: SLF001 - what its timer does
+    await asyncio.wait(outcomes)
+    going_on = not heads[busy.line.first.claim.token].done()
+    pool.supervisor.cancel(busy.line.first.claim.token)
+    await asyncio.wait(heads.values())
+
+    assert types(outcomes) == [Completed, NotStarted]
+    assert going_on
+
+
+async def test_nobody_waits_long_though_each_in_front_of_him_is_short(
+    quick: "Pool", claim: MakeClaim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "OVERRUN_S", 0.02)
+    believe(quick, "test.sleep")
+    outcomes = hand_over(quick, [claim("test.sleep", {"seconds": 0.015}) for _ in range(8)])
+    await asyncio.wait(outcomes)
+
+    ended = types(outcomes)
+    assert (ended[0], ended[-1]) == (Completed, NotStarted)
+
+
 async def test_a_worker_that_takes_nothing_keeps_only_its_first(
     quick: "Pool", claim: MakeClaim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -393,7 +432,7 @@ async def test_whatever_is_taken_out_each_job_runs_once_or_was_not_started(
         for _ in range(chance.randint(0, 4)):
             at = chance.randrange(len(claims))
             take_out = chance.choice([quick.supervisor.cancel, quick.supervisor.recall])
-            if not outcomes[at].done() and take_out(claims[at].token):
+            if not outcomes[at].done() and (take_out(claims[at].token) or outcomes[at].done()):
                 cancelled = take_out == quick.supervisor.cancel
                 expected[at] = CancelledByRequest if cancelled else NotStarted
         if number % 50 == 49:

@@ -1,5 +1,6 @@
 """One worker more than there are slots stands by, and takes the place of one that is gone."""
 
+import asyncio
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from jobd.domain.jobs import Claim
 from jobd.domain.outcomes import Completed, Crashed
 
 if TYPE_CHECKING:
+    from jobd.pool.supervisor import WorkerInfo
     from tests.pool.conftest import Pool, StartPool
 
 MakeClaim = Callable[..., Claim]
@@ -79,22 +81,37 @@ async def test_a_spare_that_dies_is_replaced(start_pool: "StartPool", claim: Mak
     assert isinstance(await pool.run(claim("test.echo")), Completed)
 
 
-def has_another(pool: "Pool", worker_id: int) -> bool:
-    """Whether a worker that is ready is there, and not that one."""
-    return bool({one.worker_id for one in pool.workers("ready")} - {worker_id})
+async def starting(pool: "Pool", before: int) -> "WorkerInfo":
+    """Stop the spare that was hired last, before it can be ready; no event tells of it."""
+    while not (hired := [w for w in pool.workers("starting") if w.worker_id > before]):
+        turn = asyncio.get_running_loop().create_future()
+        turn.get_loop().call_soon(turn.set_result, None)
+        await turn
+    os.kill(hired[0].pid, signal.SIGSTOP)
+    return hired[0]
 
 
-async def test_a_spare_that_is_taken_before_it_is_ready_has_not_died(
+async def test_spares_that_are_taken_before_they_are_ready_have_not_died(
     start_pool: "StartPool", caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Else nobody would stand by for the growing time that is for workers which do not start."""
     pool = await start_pool(spare=True)
+    (working,) = pool.workers("ready")
+    spare = await starting(pool, working.worker_id)
 
     for _ in range(4):
-        (worker,) = pool.workers("ready")
-        os.kill(worker.pid, signal.SIGKILL)
-        await pool.listener.until(partial(has_another, pool, worker.worker_id))
+        os.kill(working.pid, signal.SIGKILL)
+        working, spare = spare, await starting(pool, spare.worker_id)
+        os.kill(working.pid, signal.SIGCONT)
+        await pool.listener.until(partial(is_ready, pool, working.worker_id))
+    os.kill(spare.pid, signal.SIGCONT)
 
+    assert await standing_by(pool) == spare.worker_id
     assert not [said for said in caplog.messages if "before they are ready" in said]
+
+
+def is_ready(pool: "Pool", worker_id: int) -> bool:
+    return worker_id in [worker.worker_id for worker in pool.workers("ready")]
 
 
 async def test_without_cpu_workers_nobody_stands_by(start_pool: "StartPool") -> None:
