@@ -16,17 +16,23 @@ from jobd.domain.events import Event
 _Receive = Callable[[Event], None]
 
 
-class Watch:
-    """The events of one job from now on; a context manager, as it must be closed."""
+def any_event(_event: Event) -> bool:
+    """Want every event."""
+    return True
 
-    def __init__(self, bus: "Bus", seq: int) -> None:
+
+class Watch:
+    """The wanted events of one job from now on; a context manager, as it must be closed."""
+
+    def __init__(self, bus: "Bus", seq: int, wanted: Callable[[Event], bool]) -> None:
         self._bus = bus
         self._seq = seq
+        self._wanted = wanted
         self._events: asyncio.Queue[Event] = asyncio.Queue()
 
     def __enter__(self) -> Self:
         """Begin: an event published after this is not missed."""
-        self._bus.add(self._seq, self._events.put_nowait)
+        self._bus.add(self._seq, self._receive)
         return self
 
     def __exit__(
@@ -35,10 +41,14 @@ class Watch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bus.remove(self._seq, self._events.put_nowait)
+        self._bus.remove(self._seq, self._receive)
+
+    def _receive(self, event: Event) -> None:
+        if self._wanted(event):
+            self._events.put_nowait(event)
 
     async def next(self) -> Event:
-        """Return the next event, waiting for it."""
+        """Return the next wanted event, waiting for it; others do not even wake the waiter."""
         return await self._events.get()
 
 
@@ -65,9 +75,9 @@ class Bus:
         """Stop calling `receive` with every event."""
         self._all.remove(receive)
 
-    def watch(self, seq: int) -> Watch:
-        """Return a context manager that sees the job's events while it is open."""
-        return Watch(self, seq)
+    def watch(self, seq: int, wanted: Callable[[Event], bool] = any_event) -> Watch:
+        """Return a context manager that sees the job's wanted events while it is open."""
+        return Watch(self, seq, wanted)
 
     def add(self, seq: int, receive: _Receive) -> None:
         """Call `receive` with each event of one job."""

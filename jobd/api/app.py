@@ -102,6 +102,7 @@ def _stream_routes(services: Services, streams: Streams, hub: Hub) -> list[_Rout
 def _other_routes(services: Services) -> list[_Route]:
     uploads, webhooks = UploadRoutes(services), WebhookRoutes(services)
     health, queues = HealthRoutes(services), QueueRoutes(services)
+    handlers = HandlerRoutes(services)
     return [
         ("POST", "/v1/uploads", uploads.create),
         ("GET", _UPLOAD, uploads.read),
@@ -112,7 +113,8 @@ def _other_routes(services: Services) -> list[_Route]:
         ("PATCH", _QUEUE, queues.change),
         ("POST", f"{_QUEUE}/pause", queues.pause),
         ("POST", f"{_QUEUE}/resume", queues.resume),
-        ("GET", "/v1/handlers", HandlerRoutes(services).page),
+        ("GET", "/v1/handlers", handlers.page),
+        ("POST", "/v1/handlers/reload", handlers.reload),
         ("GET", "/v1/workers", WorkerRoutes(services).page),
         ("GET", "/v1/status", health.status),
         ("GET", "/livez", health.alive),

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from jobd.api.codec import encode
 from jobd.api.services import Services
-from jobd.domain.estimates import AT_THE_END, Estimate, Position, waiting_for
-from jobd.domain.jobs import Job
+from jobd.domain.estimates import Estimate, Position, waiting_for
+from jobd.domain.jobs import Job, NewJob
 from jobd.domain.statuses import Status
 from jobd.store.rules import rules_of
-from jobd.wire.rendering import render_detail, retry_after_s
+from jobd.wire.created import render_created
+from jobd.wire.rendering import new_retry_after_s, render_detail, retry_after_s
 
 
 class Document(NamedTuple):
@@ -25,7 +26,7 @@ class Document(NamedTuple):
 
     def version(self) -> dict[str, str]:
         """Return the headers that say which version this is and when to ask for the next."""
-        headers = {"ETag": etag(self.job)}
+        headers = {"ETag": etag(self.job.event_id)}
         poll_s = retry_after_s(self.job, self.now_ms, self.estimate)
         if poll_s is not None:
             headers["Retry-After"] = str(poll_s)
@@ -45,9 +46,23 @@ class Documents:
             return self._document(job, None)
         return self._document(job, await self._services.readers.position(job, self._limits))
 
-    def of_new(self, job: Job) -> Document:
-        """Return the document of a job that has just been stored, without a look at its queue."""
-        return self._document(job, AT_THE_END)
+    def encode_new(self, new: NewJob, now_ms: int) -> tuple[bytes, int]:
+        """Return the bytes of a job that has just been stored, and its Retry-After.
+
+        No look is taken at its queue.
+        """
+        services = self._services
+        catalog = services.catalog()
+        if new.run_at_ms is not None:
+            reason = "run_at"
+        elif catalog is not None and new.kind not in catalog.handlers:
+            reason = "handler_missing"
+        else:
+            reason = "storage_full" if services.storage_full() else "slot"
+        estimate = services.estimate_new(new, now_ms)
+        poll_s = new_retry_after_s(new, now_ms, estimate)
+        body = render_created(new, now_ms, poll_s=poll_s, estimate=estimate, waiting_for=reason)
+        return body, poll_s
 
     def _document(self, job: Job, position: Position | None) -> Document:
         services = self._services
@@ -75,6 +90,6 @@ class Documents:
         )
 
 
-def etag(job: Job) -> str:
-    """Return the job's version; weak, as the document also holds what changes with time."""
-    return f'W/"{job.event_id}"'
+def etag(event_id: int) -> str:
+    """Return a job's version; weak, as the document also holds what changes with time."""
+    return f'W/"{event_id}"'

@@ -1,4 +1,4 @@
-"""`GET /v1/handlers`: what can be submitted here."""
+"""`/v1/handlers`: what can be submitted here, and the look for new and changed plugins."""
 
 from aiohttp import web
 
@@ -10,7 +10,7 @@ from jobd.wire.handlers import render_catalog
 
 
 class HandlerRoutes:
-    """The handler of `/v1/handlers`."""
+    """The handlers of `/v1/handlers`."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -18,6 +18,18 @@ class HandlerRoutes:
     async def page(self, request: web.Request) -> web.Response:
         """Answer the installed kinds, and those that did not load; 503 before they are known."""
         parameters.check(request)
+        return self._known()
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Load the plugins again and answer what is installed now.
+
+        By then no job starts with the old code; those that run end with it.
+        """
+        parameters.check(request)
+        await self._services.reload_handlers()
+        return self._known()
+
+    def _known(self) -> web.Response:
         catalog = self._services.catalog()
         if catalog is None:
             raise Unavailable(

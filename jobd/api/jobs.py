@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from jobd.api import lookup, parameters
+from jobd.api.answers import answer
 from jobd.api.auth import PRINCIPAL
 from jobd.api.codec import Decoder, encode, read_json
 from jobd.api.documents import Document, Documents, etag
@@ -22,7 +23,8 @@ from jobd.api.preferences import (
     traceparent,
 )
 from jobd.api.services import Services
-from jobd.api.waiting import Waits, any_change, job_done
+from jobd.api.waiting import Waits, job_done
+from jobd.bus import any_event
 from jobd.domain.errors import FieldError, Invalid, Malformed
 from jobd.domain.jobs import IdempotencyKey, Job
 from jobd.engine.commands import Accepted, Submission
@@ -36,7 +38,8 @@ ROUTE = "/v1/jobs"
 _decoder = Decoder(SubmitRequest)
 _canonical = msgspec.json.Encoder(order="sorted").encode
 _JSON = {"Content-Type": "application/json"}
-_SUBMITTED = {**_JSON, "Cache-Control": "no-store", "Vary": "Prefer"}
+_SUBMITTED = "Content-Type: application/json\r\nCache-Control: no-store\r\nVary: Prefer\r\n"
+_REPLAYED = "Idempotent-Replayed: true\r\n"
 _READ = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Prefer"}
 
 
@@ -49,7 +52,7 @@ class JobRoutes:
         self._waits = waits
         self._documents = Documents(services)
 
-    async def submit(self, request: web.Request) -> web.Response:
+    async def submit(self, request: web.Request) -> web.StreamResponse:
         """Store a job and answer 202; 200 when it was done within the time to wait."""
         parameters.check(request)
         wishes = preferences(request.headers, max_wait_s=self._limits.max_wait_s)
@@ -80,17 +83,18 @@ class JobRoutes:
             ),
             look_for_slot=wishes.wait_s is None and not wishes.respond_async,
         )
-        job = accepted.job
-        if accepted.replayed:
-            lookup.refuse_expired(job, self._services.clock.wall_ms())
+        earlier = accepted.earlier
+        if earlier is not None:
+            lookup.refuse_expired(earlier, self._services.clock.wall_ms())
         wait_s = self._wait_s(wishes, accepted)
-        if wait_s and not job.done:
-            document = await self._documents.of(await self._ended(accepted, wait_s))
-        elif accepted.replayed:
-            document = await self._documents.of(job)
+        if wait_s and not (earlier is not None and earlier.done):
+            job = await self._ended(accepted, wait_s)
+        elif earlier is not None:
+            job = earlier
         else:
-            document = self._documents.of_new(job)
-        return self._submitted(document, wishes, replayed=accepted.replayed)
+            return self._accepted(request, accepted, wishes)
+        document = await self._documents.of(job)
+        return self._found(request, document, wishes, replayed=accepted.replayed)
 
     def _wait_s(self, wishes: Preferences, accepted: Accepted) -> float:
         if wishes.wait_s is not None:
@@ -105,26 +109,40 @@ class JobRoutes:
         Nothing of a new job is missed: its first event after the commit is published
         later than the task that submitted it goes on. A replayed one is read once more.
         """
-        readers, job = self._services.readers, accepted.job
-        with self._services.bus.watch(job.seq) as watch:
-            if accepted.replayed:
+        readers, job = self._services.readers, accepted.earlier
+        with self._services.bus.watch(accepted.seq, job_done) as watch:
+            if job is not None:
                 job = await readers.get(job.job_id, detail=True) or job
                 if job.done:
                     return job
-            await self._waits.until(job_done, watch, wait_s)
-        return await readers.get(job.job_id, detail=True) or job
+            await self._waits.until_seen(watch, wait_s)
+        job_id = accepted.new.job_id if job is None else job.job_id
+        return await readers.get(job_id, detail=True) or job or accepted.job
 
-    def _submitted(
-        self, document: Document, wishes: Preferences, *, replayed: bool
-    ) -> web.Response:
+    def _accepted(
+        self, request: web.Request, accepted: Accepted, wishes: Preferences
+    ) -> web.StreamResponse:
+        """Answer from what was stored."""
+        now_ms = self._services.clock.wall_ms()
+        body, poll_s = self._documents.encode_new(accepted.new, now_ms)
+        headers = (
+            f"{_SUBMITTED}ETag: {etag(accepted.event_id)}\r\nRetry-After: {poll_s}\r\n"
+            f"Location: {ROUTE}/{accepted.new.job_id}\r\n{_applied(wishes)}"
+        )
+        return answer(request, 202, headers, body, now_ms=now_ms)
+
+    def _found(
+        self, request: web.Request, document: Document, wishes: Preferences, *, replayed: bool
+    ) -> web.StreamResponse:
+        """Answer from what was read."""
         job = document.job
-        headers = {**_SUBMITTED, **document.version(), "Location": f"{ROUTE}/{job.job_id}"}
-        if wishes.applied is not None:
-            headers["Preference-Applied"] = wishes.applied
-        if replayed:
-            headers["Idempotent-Replayed"] = "true"
-        status = 200 if job.done else 202
-        return web.Response(body=self._documents.encode(document), status=status, headers=headers)
+        version = "".join(f"{name}: {value}\r\n" for name, value in document.version().items())
+        headers = (
+            f"{_SUBMITTED}{version}Location: {ROUTE}/{job.job_id}\r\n{_applied(wishes)}"
+            f"{_REPLAYED if replayed else ''}"
+        )
+        body = self._documents.encode(document)
+        return answer(request, 200 if job.done else 202, headers, body, now_ms=document.now_ms)
 
     async def page(self, request: web.Request) -> web.Response:
         """Answer a page of the caller's jobs, newest first."""
@@ -169,15 +187,14 @@ class JobRoutes:
         when the request came.
         """
         readers = self._services.readers
-        with self._services.bus.watch(job.seq) as watch:
+        wanted = job_done if wishes.until_done else any_event
+        with self._services.bus.watch(job.seq, wanted) as watch:
             # a change between the first reading and the watch would be waited for in vain
             fresh = await readers.get(job.job_id, detail=True) or job
             if fresh.done:
                 return fresh
-            if wishes.until_done:
-                await self._waits.until(job_done, watch, wait_s)
-            elif _caller_has(request, job, fresh):
-                await self._waits.until(any_change, watch, wait_s)
+            if wishes.until_done or _caller_has(request, job, fresh):
+                await self._waits.until_seen(watch, wait_s)
         return await readers.get(job.job_id, detail=True) or fresh
 
     async def cancel(self, request: web.Request) -> web.Response:
@@ -208,9 +225,14 @@ class JobRoutes:
         return web.Response(status=204)
 
 
+def _applied(wishes: Preferences) -> str:
+    applied = wishes.applied
+    return "" if applied is None else f"Preference-Applied: {applied}\r\n"
+
+
 def _caller_has(request: web.Request, job: Job, fresh: Job) -> bool:
     if "If-None-Match" in request.headers:
-        return matches(request.headers, etag(fresh))
+        return matches(request.headers, etag(fresh.event_id))
     return fresh.event_id == job.event_id
 
 

@@ -17,6 +17,9 @@ from jobd.domain.ids import IdSource
 
 log = logging.getLogger(__name__)
 
+SERVER = "jobd"
+"""What the header of that name says: no version."""
+
 REQUEST_ID = web.RequestKey("request_id", str)
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
@@ -52,7 +55,7 @@ def boundary(clock: Clock) -> Middleware:
 
 def identity_headers(request_id: str) -> dict[str, str]:
     """Return what every response carries; for those that are sent before they return."""
-    return {"X-Request-Id": request_id, "Server": "jobd"}
+    return {"X-Request-Id": request_id, "Server": SERVER}
 
 
 def _nobodys(request: web.Request) -> web.Response:

@@ -65,6 +65,7 @@ PROBLEMS: Mapping[str, Kind] = {
     "starting": Kind(503, "jobd is starting"),
     "storage_failed": Kind(503, "A file could not be read or written"),
     "outcome_unknown": Kind(503, "Whether it happened is not known"),
+    "handlers_not_loaded": Kind(503, "The plugins could not be looked up"),
     "handler_unavailable": Kind(503, "The handler of this kind did not load"),
     "storage_full": Kind(507, "There is no room on disk"),
 }

@@ -10,7 +10,7 @@ from jobd.domain.catalog import Catalog
 from jobd.domain.clock import Clock
 from jobd.domain.deliveries import RotatedSecret
 from jobd.domain.estimates import Estimate, Position
-from jobd.domain.jobs import Job
+from jobd.domain.jobs import Job, NewJob
 from jobd.engine.commands import Commands
 from jobd.files.layout import Layout
 from jobd.files.logs import Logs
@@ -31,6 +31,8 @@ class Services:
     bus: Bus
     catalog: Callable[[], Catalog | None]
     """The newest catalogue; None until the first one."""
+    reload_handlers: Callable[[], Awaitable[None]]
+    """Looks the handlers up again, and has what starts from then on run their new code."""
     layout: Layout
     """Where stored files are."""
     logs: Logs
@@ -48,6 +50,8 @@ class Services:
     sqlite_version: str
     estimate: Callable[[Job, int, Position | None], Estimate]
     """What may be expected of a job at a time (ms); of a queued one little without its position."""
+    estimate_new: Callable[[NewJob, int], Estimate]
+    """The same of a job that has just been stored."""
     estimated_wait_s: Callable[[], float | None]
     """How long a job submitted now would wait; None if that is not known."""
     tally: Callable[[], Tally]

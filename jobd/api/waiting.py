@@ -5,19 +5,13 @@ timers at once.
 """
 
 import asyncio
-from collections.abc import Callable
 
 from jobd.bus import Watch
 from jobd.domain.events import Event
 
 
-def any_change(_event: Event) -> bool:
-    """Take the first event, whatever it says."""
-    return True
-
-
 def job_done(event: Event) -> bool:
-    """Take the event that ends the job."""
+    """Want the event that ends the job."""
     return event.terminal
 
 
@@ -28,16 +22,15 @@ class Waits:
         self._draining = draining
         self._timers: set[asyncio.Timeout] = set()
 
-    async def until(self, wanted: Callable[[Event], bool], watch: Watch, timeout_s: float) -> None:
-        """Return when `watch` sees a wanted event, or the time is over, or jobd drains."""
+    async def until_seen(self, watch: Watch, timeout_s: float) -> None:
+        """Return when `watch` sees what it wants, or the time is over, or jobd drains."""
         if self._draining.is_set():
             return
         try:
             async with asyncio.timeout(timeout_s) as timer:
                 self._timers.add(timer)
                 try:
-                    while not wanted(await watch.next()):
-                        pass
+                    await watch.next()
                 finally:
                     self._timers.discard(timer)
         except TimeoutError:

@@ -6,7 +6,7 @@ given after the commit. Not here: HTTP (api/), what happens to a job afterwards
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -31,6 +31,8 @@ from jobd.store.readers import Readers
 from jobd.store.rules import rules_of
 from jobd.store.writer import Writer
 
+_encode = msgspec.json.Encoder().encode
+
 
 class Submission(msgspec.Struct, frozen=True):
     """A request to run a job; None means the handler's or the configured default."""
@@ -54,11 +56,26 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """A durable submission: the job, and whether a slot was idle for it."""
+    """A durable submission: what was stored, or the job of an earlier one with its key."""
 
-    job: Job
-    replayed: bool
-    may_start_now: bool
+    new: NewJob
+    seq: int
+    event_id: int
+    """Of the newest event of the job, when it was stored or found."""
+    earlier: Job | None = None
+    """The job of that submission; then nothing was stored."""
+    may_start_now: bool = False
+    """Whether a slot was idle for it."""
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the idempotency key named a job already."""
+        return self.earlier is not None
+
+    @property
+    def job(self) -> Job:
+        """The job as it stood when it was stored or found; made anew each time."""
+        return self.earlier or _as_stored(self.new, self.seq, self.event_id)
 
 
 class Running(Protocol):
@@ -67,8 +84,8 @@ class Running(Protocol):
     def free_slots(self) -> Mapping[Lane, int]:
         """Jobs that could start now, by lane."""
 
-    def cancel(self, token: str) -> None:
-        """Begin to end the attempt that holds this lease."""
+    def cancel(self, token: str) -> Awaitable[None]:
+        """Begin to end the attempt that holds this lease; wait if it is over, to be settled."""
 
     def paused(self, queue: str) -> None:
         """Give back what is claimed of the queue and has no worker yet."""
@@ -120,14 +137,14 @@ class Commands:
             await self._kinds.loaded()
         spec = self._kinds.spec(submission.kind)
         new = self._resolve(submission, spec)
-        await self._check_start_before(new)
+        if new.start_before_ms is not None:
+            await self._check_start_before(new, new.start_before_ms)
         may_start = look_for_slot and new.run_at_ms is None and self._idle(new.lane, new.queue)
         submitted = await self._writer.submit(new)
         if submitted.replayed:
             job = await self._read(submitted.job_id)
-            return Accepted(job, replayed=True, may_start_now=False)
-        job = _as_stored(new, submitted.seq, submitted.event_id)
-        return Accepted(job, replayed=False, may_start_now=may_start)
+            return Accepted(new, job.seq, job.event_id, job)
+        return Accepted(new, submitted.seq, submitted.event_id, may_start_now=may_start)
 
     def _idle(self, lane: Lane, queue: str) -> bool:
         return self._running.free_slots().get(lane, 0) > 0 and not self._writer.is_aside(queue)
@@ -145,7 +162,7 @@ class Commands:
                 "job_already_finished", f"The job is {cancelled.status} and stays that way."
             )
         if cancelled.token is not None:
-            self._running.cancel(cancelled.token)
+            await self._running.cancel(cancelled.token)
         job = await self._read(job_id)
         return job, not job.done
 
@@ -197,7 +214,7 @@ class Commands:
 
     def _resolve(self, submission: Submission, spec: HandlerSpec) -> NewJob:
         checked = self._kinds.checked(spec, submission.args)
-        args = msgspec.json.encode(checked)
+        args = _encode(checked)
         limit = self._config.limits.args_bytes
         if len(args) > limit:
             raise TooLarge("args_too_large", f"The args have {len(args)} bytes; {limit} are taken.")
@@ -235,10 +252,9 @@ class Commands:
             raise _breaks_a_rule(detail, "run_at")
         return run_at_ms
 
-    async def _check_start_before(self, new: NewJob) -> None:
+    async def _check_start_before(self, new: NewJob, start_before_ms: int) -> None:
         """Raise Invalid if the job could not begin in time, unless it is an older one's replay."""
-        begins_ms = new.run_at_ms or new.created_at_ms
-        if new.start_before_ms is None or new.start_before_ms > begins_ms:
+        if start_before_ms > (new.run_at_ms or new.created_at_ms):
             return
         if new.idempotency is not None and await self._readers.list(
             JobFilter(idempotency_key=new.idempotency.key, principal=new.principal, limit=1)
@@ -271,7 +287,7 @@ class Commands:
         allowed_s = min(spec.timeout_s or jobs.timeout_s, jobs.max_timeout_s)
         if submission.timeout_s is not None:
             allowed_s = min(submission.timeout_s, allowed_s)
-        return max(1, round(allowed_s * 1000))
+        return round(allowed_s * 1000) or 1
 
     def _retention_ms(self, submission: Submission) -> int:
         retention = self._config.retention

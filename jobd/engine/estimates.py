@@ -14,7 +14,7 @@ from jobd.domain.catalog import Lane
 from jobd.domain.clock import Clock
 from jobd.domain.estimates import UNKNOWN, Estimate, Position
 from jobd.domain.events import Event
-from jobd.domain.jobs import Claim, Job
+from jobd.domain.jobs import Claim, Job, NewJob
 from jobd.domain.statuses import Status
 from jobd.store.readers import Readers
 from jobd.store.tally import Tally
@@ -34,17 +34,22 @@ class RunTimes:
     def __init__(self) -> None:
         self._kinds: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=RUNS_KEPT))
         self._lanes: dict[Lane, float] = {}
+        self._medians: dict[str, float] = {}
 
     def learn(self, kind: str, lane: Lane, seconds: float) -> None:
         """Note a run."""
         self._kinds[kind].append(seconds)
+        self._medians.pop(kind, None)
         mean = self._lanes.get(lane, seconds)
         self._lanes[lane] = mean + NEWEST_RUN_COUNTS * (seconds - mean)
 
     def of_kind(self, kind: str) -> float | None:
         """Return the median of the kind's newest runs; None if there were none."""
-        runs = self._kinds.get(kind)
-        return sorted(runs)[len(runs) // 2] if runs else None
+        median = self._medians.get(kind)
+        runs = self._kinds.get(kind) if median is None else None
+        if runs:
+            median = self._medians[kind] = sorted(runs)[len(runs) // 2]
+        return median
 
     def of_lane(self, lane: Lane) -> float | None:
         """Return the moving mean of the lane's runs: how fast a backlog goes."""
@@ -114,6 +119,28 @@ class Estimates:
         if starts_in_s is None or duration_s is None:
             return Estimate(duration_s, starts_in_s)
         return Estimate(duration_s, starts_in_s, starts_in_s + duration_s)
+
+    def of_new(self, new: NewJob, now_ms: int) -> Estimate:
+        """Return what may be expected of a job that has just been stored: the last of its queue.
+
+        No look was taken at the queue: it counts as one that runs, without a limit.
+        """
+        duration_s = self._times.of_kind(new.kind)
+        if new.run_at_ms is not None:
+            starts_in_s: float | None = max(new.run_at_ms - now_ms, 0) / 1000
+        else:
+            starts_in_s = self._wait_at_the_end(new.lane, new.queue)
+        if starts_in_s is None or duration_s is None:
+            return Estimate(duration_s, starts_in_s)
+        return Estimate(duration_s, starts_in_s, starts_in_s + duration_s)
+
+    def _wait_at_the_end(self, lane: Lane, queue: str) -> float | None:
+        queued = self._tally().queued
+        ahead = own = max(queued.get((lane, queue), 0) - 1, 0)
+        for (of, other), count in queued.items():
+            if of == lane and other != queue and count > 0:
+                ahead += min(own, count)
+        return self._lane_wait(lane, ahead)
 
     def wait_s(self) -> float | None:
         """Return how long a job would wait behind all that wait now, in the busier lane."""

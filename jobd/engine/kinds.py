@@ -117,18 +117,17 @@ class Kinds:
         """
         whole: dict[str, Any] = _integral(args, MAX_DEPTH)
         validator = self._validators.get(spec.kind)
-        if validator is not None:
+        if validator is not None and not validator.is_valid(whole):
             errors: list[FieldError] = []
             for error in validator.iter_errors(whole):
                 errors.append(_field_error(error))
                 if len(errors) == MAX_ERRORS:
                     break
-            if errors:
-                raise Invalid(
-                    "validation_error",
-                    f"The args do not fit the schema of {spec.kind}.",
-                    errors=tuple(errors),
-                )
+            raise Invalid(
+                "validation_error",
+                f"The args do not fit the schema of {spec.kind}.",
+                errors=tuple(errors),
+            )
         return whole
 
 
@@ -147,6 +146,8 @@ def _integral(value: Any, depth: int) -> Any:
     if isinstance(value, float) and value.is_integer() and abs(value) < _INTEGRAL_BELOW:
         return int(value)
     if isinstance(value, dict):
+        if _PLAIN.issuperset(map(type, value.values())):
+            return value
         return {
             key: item if type(item) in _PLAIN else _integral(item, depth - 1)
             for key, item in value.items()

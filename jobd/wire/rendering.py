@@ -46,20 +46,32 @@ def retry_after_s(job: domain.Job, now_ms: int, estimate: Estimate = UNKNOWN) ->
     age: waiting as long again, in powers of two, finds its end late by at most as much as
     it took.
     """
-    since_ms: int | None
     match job.status:
         case Status.SCHEDULED | Status.RETRYING:
-            due_in_s = math.ceil(((job.run_at_ms or now_ms) - now_ms) / 1000)
-            return min(max(due_in_s, 1), LONGEST_POLL_OF_DUE_S)
+            return _till_due_s(job.run_at_ms or now_ms, now_ms)
         case Status.QUEUED:
-            share, known_s, since_ms = _SHARE_OF_WAIT, estimate.starts_in_s, job.updated_at_ms
+            return _part_s(_SHARE_OF_WAIT, estimate.starts_in_s, now_ms - job.updated_at_ms)
         case Status.PROCESSING:
-            share, known_s, since_ms = _SHARE_OF_RUN, estimate.ends_in_s, job.started_at_ms
+            age_ms = now_ms - (job.started_at_ms or now_ms)
+            return _part_s(_SHARE_OF_RUN, estimate.ends_in_s, age_ms)
         case _:
             return None
+
+
+def new_retry_after_s(new: domain.NewJob, now_ms: int, estimate: Estimate) -> int:
+    """Return the same of a job that has just been stored."""
+    if new.run_at_ms is not None:
+        return _till_due_s(new.run_at_ms, now_ms)
+    return _part_s(_SHARE_OF_WAIT, estimate.starts_in_s, now_ms - new.created_at_ms)
+
+
+def _till_due_s(run_at_ms: int, now_ms: int) -> int:
+    return min(max(math.ceil((run_at_ms - now_ms) / 1000), 1), LONGEST_POLL_OF_DUE_S)
+
+
+def _part_s(share: float, known_s: float | None, age_ms: int) -> int:
     if known_s is not None:
         return min(max(math.ceil(share * known_s), 1), LONGEST_POLL_S)
-    age_ms = now_ms - (since_ms or now_ms)
     return min(1 << max((max(age_ms, 0) // 1000).bit_length() - 1, 0), LONGEST_POLL_S)
 
 

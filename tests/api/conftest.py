@@ -24,6 +24,7 @@ from jobd.bus import Bus
 from jobd.config import Config, Limits
 from jobd.domain.catalog import Catalog, HandlerSpec, Lane, LoadError
 from jobd.domain.deliveries import parse_target
+from jobd.domain.errors import Unavailable
 from jobd.domain.events import Event
 from jobd.domain.jobs import Claim, Settlement
 from jobd.domain.statuses import Status
@@ -104,7 +105,7 @@ class Slotted:
             self.free[claim.lane] -= 1
             self.claims.put_nowait(claim)
 
-    def cancel(self, token: str) -> None:
+    async def cancel(self, token: str) -> None:
         self.cancelled.append(token)
 
     def paused(self, queue: str) -> None:
@@ -225,6 +226,9 @@ class Api:
             tally=lambda: self.writer.tally,
         )
         self.storage_full = False
+        self.reloaded = Catalog()
+        """What a reload finds."""
+        self.unloadable = ""
         self.commands = Commands(
             config,
             self.clock,
@@ -242,6 +246,7 @@ class Api:
             readers=self.readers,
             bus=self.bus,
             catalog=lambda: self.kinds.catalog,
+            reload_handlers=self._reload,
             layout=self.layout,
             logs=self.logs,
             workers=lambda: self.workers,
@@ -253,6 +258,7 @@ class Api:
             started_at_ms=START_MS,
             sqlite_version="3.99",
             estimate=self.estimates.of_job,
+            estimate_new=self.estimates.of_new,
             estimated_wait_s=self.estimates.wait_s,
             tally=lambda: self.writer.tally,
             storage_full=lambda: self.storage_full,
@@ -263,6 +269,11 @@ class Api:
     def _claimed(self, claims: list[Claim]) -> None:
         self.estimates.claimed(claims)
         self.pool.claimed(claims)
+
+    async def _reload(self) -> None:
+        if self.unloadable:
+            raise Unavailable("handlers_not_loaded", self.unloadable, retryable=True)
+        self.kinds.install(self.reloaded)
 
     async def _ready(self) -> Mapping[str, Check]:
         return self.checks

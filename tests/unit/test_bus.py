@@ -19,6 +19,16 @@ async def test_a_watch_sees_its_own_job_in_order_while_it_is_open() -> None:
     assert [event.id for event in seen] == [2, 4]
 
 
+async def test_a_watch_is_not_woken_by_what_it_does_not_want() -> None:
+    bus = Bus()
+
+    with bus.watch(7, lambda event: event.id == 3) as watch:
+        bus.publish([event(1, 7), event(2, 7), event(3, 7)])
+        seen = await watch.next()
+
+    assert seen.id == 3
+
+
 async def test_a_closed_watch_leaves_nothing_behind() -> None:
     bus = Bus()
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from jobd.bus import Bus
-from jobd.domain.estimates import AT_THE_END, UNKNOWN, Estimate, Position, waiting_for
+from jobd.domain.estimates import UNKNOWN, Estimate, Position, waiting_for
 from jobd.domain.events import Event
-from jobd.domain.jobs import Job, Progress
+from jobd.domain.jobs import Job, NewJob, Progress
 from jobd.domain.queues import QueueState
 from jobd.domain.statuses import Status
 from jobd.engine.estimates import RUNS_KEPT, Estimates, RunTimes
@@ -57,6 +57,21 @@ CLAIM = msgspec.structs.replace(
     ANY_CLAIM, seq=7, job_id="job_a", kind="import.csv", timeout_ms=1500, claimed_at_ms=START_MS
 )
 
+NEW = NewJob(
+    job_id=JOB.job_id,
+    principal=JOB.principal,
+    kind=JOB.kind,
+    queue=JOB.queue,
+    lane=JOB.lane,
+    priority=JOB.priority,
+    created_at_ms=JOB.created_at_ms,
+    run_at_ms=None,
+    timeout_ms=JOB.timeout_ms,
+    max_attempts=JOB.max_attempts,
+    retention_ms=JOB.retention_ms,
+    args=b"{}",
+)
+
 
 def job(**changes: Any) -> Job:
     return msgspec.structs.replace(JOB, **changes)
@@ -92,6 +107,9 @@ class Desk:
 
     def queued(self, jobs: int, queue: str = "default") -> None:
         self.tally.there_are(jobs, "uid:1000", "cpu", queue, Status.QUEUED)
+
+    def of_new(self, **changes: Any) -> Estimate:
+        return self.estimates.of_new(msgspec.structs.replace(NEW, **changes), self.clock.ms)
 
     def of_job(self, at: Position | None = None, /, **changes: Any) -> Estimate:
         return self.estimates.of_job(job(**changes), self.clock.ms, at)
@@ -174,7 +192,22 @@ def test_a_new_job_is_the_last_of_its_queue(desk: Desk) -> None:
     desk.ran(2.0)
     desk.queued(3)
 
-    assert desk.of_job(AT_THE_END).starts_in_s == 3.0
+    assert desk.of_new().starts_in_s == 3.0
+
+
+def test_a_new_job_lets_the_other_queues_take_their_turns(desk: Desk) -> None:
+    desk.ran(2.0)
+    desk.queued(5)
+    desk.queued(1000, "other")
+    desk.queued(1, "third")
+
+    assert desk.of_new() == Estimate(2.0, 4 + 4 + 1 + 1, 12.0)
+
+
+def test_a_new_job_that_is_due_later_starts_then(desk: Desk) -> None:
+    desk.ran(2.0)
+
+    assert desk.of_new(run_at_ms=desk.clock.ms + 500) == Estimate(2.0, 0.5, 2.5)
 
 
 def test_a_queue_with_a_limit_is_slower(desk: Desk) -> None:
