@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobd.client import Client, ClientError, Seen
+from jobd.files.layout import Layout
 from jobd.wire.jobs import JobDetail
 from jobd.wire.submission import SubmitRequest
 from tests.e2e.conftest import Daemon
@@ -233,7 +234,9 @@ class Matrix:
         workers = self._client.workers().value.workers
         states = sorted((worker.lane, worker.state) for worker in workers if not worker.job_ids)
         wanted = [("cpu", "ready")] * _CPU_WORKERS + [("cpu", "spare"), ("io", "ready")]
-        return states == wanted == sorted((worker.lane, worker.state) for worker in workers)
+        settled = states == wanted == sorted((worker.lane, worker.state) for worker in workers)
+        # what cut attempts have left is removed behind their end, with descriptors of its own
+        return settled and not any(Layout(self._folder / "state").scratch.iterdir())
 
     def _until(self, met: Callable[[], object]) -> None:
         """Ask again and again: no event tells of a worker that stands by."""

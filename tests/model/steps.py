@@ -19,10 +19,11 @@ from tests.model.expected import WAITING, Expected, Model
 from tests.model.world import Row, World
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from jobd.domain.catalog import Lane
     from jobd.domain.jobs import Claim
+    from jobd.domain.outcomes import Outcome
 
 T = TypeVar("T")
 
@@ -85,6 +86,16 @@ class Steps(RuleBasedStateMachine):
         held = list(self.world.pool.held.values())
         claim = held[which % len(held)].claim
         return self.model.jobs[claim.seq], claim
+
+    def at_hand(self, meant: Callable[[Claim], bool]) -> list[Claim]:
+        """Return the claims of jobs that wait behind others, of those that are meant."""
+        return [one.claim for one in self.world.pool.at_hand() if meant(one.claim)]
+
+    def given_back(self, claims: Sequence[Claim], outcome: Outcome) -> None:
+        """Expect that these have ended without a run, and can not be ended again."""
+        self.stale += claims
+        for claim in claims:
+            self.model.jobs[claim.seq].ended(outcome, self.now, cancel_known=True)
 
     def has_jobs(self) -> bool:
         return bool(self.model.jobs)

@@ -1,9 +1,9 @@
 """The store and the engine against a dict, over histories that Hypothesis makes up.
 
-What a history is made of: submissions, claims, every end of an attempt, workers that come
-too late, kills of the daemon, cancels, retries, deletes, pauses and limits, plugins that
-come and go, clocks that are set. After each step the file must say what the dict says, and
-nothing may wait that could run.
+What a history is made of: submissions, claims, every end of an attempt, jobs at hand that are
+taken back, workers that come too late, kills of the daemon, cancels, retries, deletes, pauses
+and limits, plugins that come and go, clocks that are set. After each step the file must say
+what the dict says, and nothing may wait that could run.
 
 The long run, some minutes:
 
@@ -41,6 +41,7 @@ from jobd.domain.jobs import (
 from jobd.domain.outcomes import (
     CancelledByRequest,
     Interrupted,
+    NotStarted,
     Outcome,
 )
 from jobd.domain.queues import QueueChange
@@ -242,8 +243,10 @@ class Machine(Steps):
     @rule(which=ANY)
     def cancel(self, which: int) -> None:
         job = self.a_job(which)
+        at_hand = self.at_hand(lambda claim: claim.seq == job.seq)
         self.step(self.world.cancel(job.new.job_id))
         job.cancelled(self.now)
+        self.given_back(at_hand, CancelledByRequest())
 
     @precondition(Steps.has_jobs)
     @rule(which=ANY)
@@ -295,13 +298,25 @@ class Machine(Steps):
 
     @rule(name=st.sampled_from(QUEUES), paused=st.booleans())
     def pause_or_resume(self, name: str, paused: bool) -> None:
-        self.step(self.world.writer.set_queue(QueueChange(name, paused=paused)))
+        at_hand = self.at_hand(lambda claim: paused and claim.queue == name)
+        self.step(self.world.set_queue(QueueChange(name, paused=paused)))
         self.model.queue(name).paused = paused
+        self.given_back(at_hand, NotStarted())
 
     @rule(name=st.sampled_from(QUEUES), limit=st.sampled_from([None, 1, 2]))
     def set_limit(self, name: str, limit: int | None) -> None:
-        self.step(self.world.writer.set_queue(QueueChange(name, concurrency=limit)))
+        at_hand = self.at_hand(lambda claim: limit is not None and claim.queue == name)
+        self.step(self.world.set_queue(QueueChange(name, concurrency=limit)))
         self.model.queue(name).limit = limit
+        self.given_back(at_hand, NotStarted())
+
+    @precondition(lambda self: bool(self.world.pool.at_hand()))
+    @rule()
+    def one_takes_longer_than_was_thought(self) -> None:
+        """Those that wait behind it are taken back, and may be claimed again at once."""
+        at_hand = self.at_hand(lambda _: True)
+        self.step(self.world.give_back())
+        self.given_back(at_hand, NotStarted())
 
     @rule(gone=st.sets(st.sampled_from(sorted(INSTALLED)), max_size=2), lane=st.sampled_from(LANES))
     def plugins_change(self, gone: set[str], lane: Lane) -> None:

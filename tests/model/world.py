@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobd.bus import Bus
@@ -16,6 +17,7 @@ from jobd.domain.ahead import Ahead, stands_alone
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.catalog import Catalog, HandlerSpec, Lane
 from jobd.domain.errors import NotFound
+from jobd.domain.outcomes import CancelledByRequest, NotStarted
 from jobd.engine.dispatcher import Dispatcher
 from jobd.engine.kinds import Kinds
 from jobd.files.layout import Layout
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from jobd.domain.events import Event
     from jobd.domain.jobs import Claim
     from jobd.domain.outcomes import Outcome
+    from jobd.domain.queues import QueueChange
 
 RULES = Rules(
     # the odd half seconds: no deadline is ever met to the millisecond
@@ -50,11 +53,13 @@ SHARES = {"t.cpu": 0.5}
 """Kinds that are claimed ahead of a free slot: two of it are at hand in a worker."""
 
 
-class Held(NamedTuple):
-    """An attempt that runs until the test ends it."""
+@dataclass
+class Held:
+    """An attempt that runs until the test ends it, or waits behind one that does."""
 
     claim: Claim
     outcome: asyncio.Future[Outcome]
+    begun: bool
 
 
 class HeldPool:
@@ -82,15 +87,34 @@ class HeldPool:
         idle = self.free()[claim.lane] > 0
         assert idle or (claim.lane == "cpu" and self.share_of(claim) is not None)
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.held[claim.token] = Held(claim, outcome)
-        outcome.add_done_callback(lambda _: self.held.pop(claim.token))
+        self.held[claim.token] = Held(claim, outcome, begun=idle)
+        outcome.add_done_callback(lambda _: self._left(claim.token))
         return outcome
 
+    def _left(self, token: str) -> None:
+        """Have the next one begin where one has ended."""
+        was = self.held.pop(token)
+        at_hand = self.at_hand()
+        if was.begun and was.claim.lane == "cpu" and at_hand:
+            at_hand[0].begun = True
+
+    def at_hand(self) -> list[Held]:
+        """Return those that wait behind another, the longest first."""
+        return [one for one in self.held.values() if not one.begun]
+
     def cancel(self, token: str) -> bool:
+        self._give_back(token, CancelledByRequest())
         return token in self.held
 
     def recall(self, token: str) -> bool:
-        return False
+        return self._give_back(token, NotStarted())
+
+    def _give_back(self, token: str, outcome: Outcome) -> bool:
+        one = self.held.get(token)
+        if one is None or one.begun or one.outcome.done():
+            return False
+        one.outcome.set_result(outcome)
+        return True
 
 
 class Row(NamedTuple):
@@ -221,6 +245,17 @@ class World:
         cancelled = await self.writer.cancel(job_id)
         if cancelled.token is not None:
             self.dispatcher.cancel(cancelled.token)
+
+    async def set_queue(self, change: QueueChange) -> None:
+        """Change a queue as the command does."""
+        await self.writer.set_queue(change)
+        if change.paused or isinstance(change.concurrency, int):
+            self.dispatcher.paused(change.name)
+
+    async def give_back(self) -> None:
+        """Take back all that waits behind another."""
+        for one in self.pool.at_hand():
+            assert self.pool.recall(one.claim.token)
 
     async def install(self, lanes: Mapping[str, Lane]) -> None:
         """Have these kinds, and no other."""

@@ -1,6 +1,6 @@
 """Mutants of what stands around the store: starts, charges, files.
 
-Not here: mutants of the store (store.py).
+Not here: mutants of the store (store.py), of what is at hand (ahead.py).
 """
 
 from tests.mutants.mutant import ByKill, ByPower, ByTests, Edit, Mutant

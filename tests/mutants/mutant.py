@@ -3,7 +3,7 @@
 A method is one of the repository's own commands, in a short form. It has caught a mutant when
 it ends with status 1 and says what it must: a tree that does not even start is not caught.
 
-Not here: the mutants (store.py, engine.py), running them (trial.py).
+Not here: the mutants (store.py, engine.py, ahead.py), running them (trial.py).
 """
 
 import sys
@@ -88,7 +88,7 @@ class BySim(NamedTuple):
     @property
     def command(self) -> list[str]:
         seeds = f"{self.seed}..{self.seed + self.seeds - 1}"
-        return [sys.executable, "tests/sim/run.py", "--seeds", seeds]
+        return [sys.executable, "tests/sim/run.py", "--first", "--seeds", seeds]
 
     @property
     def sign(self) -> str:

@@ -28,6 +28,8 @@ KILLED_SHARE = 0.75
 EARLY_SHARE = 0.3
 """Of the kills come while the daemon starts, or soon after."""
 EARLY_STEPS, LATE_STEPS = 150, 2000
+LIVES_ON_SHARE = 0.5
+"""Of the workers begin one more job before they notice that their daemon is dead."""
 STOPS_IN_S = 90.0
 """A daemon that is asked to stop, by somebody or by a broken database, does so by then."""
 CLOCK_JUMPS_S = (7, 400, 90_000, -7, -400, -90_000)
@@ -51,6 +53,7 @@ class Chaos:
         self._stopping = False
         self._lanes = dict(KINDS)
         world.loop.before_step = self._step
+        world.oracle.recovering = lambda: self.house is not None and self.house.recovering
 
     # the daemon's life
 
@@ -139,6 +142,9 @@ class Chaos:
             for connection in house.connections:
                 if not connection.done():
                     connection.set_exception(ConnectionResetError())
+            for worker in house.pool.all if hasattr(house, "pool") else ():
+                if self.rng.random() < LIVES_ON_SHARE:
+                    worker.child.go_on_alone()
         for job_id in list(self._world.alive):
             await pause(self.rng.uniform(0, 0.3))
             self._world.alive.pop(job_id, None)
@@ -169,7 +175,8 @@ class Chaos:
             "before a commit was applied": hasattr(house, "database") and house.database.committing,
             "with a commit that nobody knows of": hasattr(house, "database")
             and bool(house.database.unanswered),
-            "with attempts running": hasattr(house, "pool") and bool(house.pool.running),
+            "with attempts running": hasattr(house, "pool") and bool(house.pool.taken),
+            "with jobs at hand": hasattr(house, "pool") and bool(house.pool.at_hand),
         }
         self.points.update(point for point, there in points.items() if there)
 
@@ -222,17 +229,27 @@ class Chaos:
     def _install(self) -> None:
         house = self.house
         if house is not None and house.serving:
+            house.pool.renew()
             house.begin(house.install(self._lanes))
 
     async def _drain(self) -> None:
+        self.drain()
+
+    def drain(self) -> None:
+        """Have somebody stop the daemon."""
         if self.house is not None and self.house.serving:
             self._over("drains")
+
+    def _stays(self) -> bool:
+        """Whether a daemon serves, and nothing has ended it or is about to."""
+        ends = self._stopping or self._ending.done()
+        return self.house is not None and self.house.serving and not ends
 
     async def relent(self) -> None:
         """Let nothing go wrong any more: a daemon runs, with every plugin."""
         self._world.weather.clear()
         self._steps_left = None
         self._lanes = dict(KINDS)
-        while self.house is None or not self.house.serving or self._ending.done():
+        while not self._stays():
             await pause(1)
         self._install()

@@ -17,6 +17,7 @@ from jobd.domain.queues import QueueChange
 from jobd.domain.statuses import TERMINAL, Status
 from jobd.engine.commands import Submission
 from jobd.store.database import DatabaseUnusable
+from tests.sim.child import SHORT
 from tests.sim.house import KINDS
 from tests.sim.weather import pause, stream
 
@@ -31,8 +32,10 @@ CLIENTS = 4
 QUEUES = ("default", "default", "narrow", "other")
 PATIENCE_S = 15.0
 THINKS_S = 3.0
-ASKS = {"submit": 42, "poll": 25, "cancel": 10, "retry": 9, "delete": 5, "queue": 9}
+ASKS = {"submit": 38, "burst": 8, "poll": 23, "cancel": 9, "retry": 9, "delete": 5, "queue": 8}
 TRIES = 12
+STRUCK_SHARE = 0.15
+"""Of the retries are asked for just before a read fails."""
 
 Answer = dict[str, Any]
 
@@ -56,7 +59,7 @@ class Client:
         for _ in range(asks):
             await pause(self._rng.expovariate(1 / THINKS_S))
             ask = self._rng.choices([*ASKS], [*ASKS.values()])[0]
-            if ask == "submit" or not (self._jobs or ask == "queue"):
+            if ask == "submit" or not (self._jobs or ask in {"queue", "burst"}):
                 await self._submit()
             else:
                 await getattr(self, f"_{ask}")()
@@ -74,24 +77,49 @@ class Client:
             return
         if self._rng.random() < 0.2:  # two at once: somebody pressed twice
             await asyncio.gather(self._try(submission), self._try(submission))
+        await self._ask_until_known(submission)
+
+    async def _ask_until_known(self, submission: Submission) -> None:
         for _ in range(TRIES):
-            if await self._try(submission) != "unknown":
+            if await self._try(submission) != "unknown" or submission.idempotency is None:
                 return
             await pause(self._rng.uniform(0.1, 5))
 
-    def _submission(self, queue: str | None = None) -> Submission:
+    async def _burst(self) -> None:
+        """Ask for many short jobs at once, and think better of it while they are at hand."""
+        rng, queue = self._rng, self._rng.choice(["default", "default", "other"])
+        before = set(self._jobs)
+        new = [self._submission(queue, SHORT) for _ in range(rng.randrange(4, 10))]
+        await asyncio.gather(*map(self._ask_until_known, new))
+        await pause(rng.choice([0, 0, rng.uniform(0, 0.02)]))
+        match rng.randrange(6):
+            case 0 | 1:
+                jobs = [one for one in self._jobs if one not in before]
+                count = min(len(jobs), rng.randrange(1, 4))
+                await asyncio.gather(*map(self.cancel_one, rng.sample(jobs, count)))
+            case 2:
+                await self._pause_for_a_while(queue)
+            case 3:
+                await self.change_queue(QueueChange(queue, concurrency=rng.choice([1, 2])))
+                await pause(rng.uniform(0, 2))
+                await self.change_queue(QueueChange(queue, concurrency=None))
+            case 4 if not self._world.weather.calm and rng.random() < 0.5:
+                self._world.chaos.drain()
+
+    def _submission(self, queue: str | None = None, kind: str | None = None) -> Submission:
         rng = self._rng
         self._labels += 1
         now_ms = self._world.machine.wall_ms()
         key = f"{self.name}-{self._labels}" if rng.random() < 0.6 else None
-        run_at = now_ms + rng.randrange(40_000) if rng.random() < 0.25 else None
+        later = kind is None and rng.random() < 0.25
+        run_at = now_ms + rng.randrange(40_000) if later else None
         start_before = None
         if rng.random() < 0.2:
             start_before = (run_at or now_ms) + rng.randrange(1000, 30_000)
         told = rng.random() < 0.5
         return Submission(
             principal=f"uid:{rng.randrange(2)}" if key is None else f"uid:{len(self.name) % 2}",
-            kind=rng.choice([*KINDS]),
+            kind=kind or rng.choice([*KINDS]),
             args={"key": key},
             queue=queue or rng.choice(QUEUES),
             priority=rng.choice([0, 5, 5, 9]),
@@ -139,6 +167,10 @@ class Client:
     async def _cancel(self) -> None:
         job_id = self._a_job()
         assert job_id is not None
+        await self.cancel_one(job_id)
+
+    async def cancel_one(self, job_id: str) -> None:
+        """Cancel a job, whosever it is."""
 
         async def cancel(house: House) -> Answer:
             try:
@@ -147,7 +179,8 @@ class Client:
                 return self._missing(job_id)
             return self._of(job)
 
-        await self._call("cancel", cancel, job_id=job_id)
+        if await self._call("cancel", cancel, job_id=job_id) == "ok":
+            self._world.cancelled.add(job_id)
 
     async def _retry(self) -> None:
         job_id = self._a_job(over=True)
@@ -155,6 +188,8 @@ class Client:
             return
 
         async def retry(house: House) -> Answer:
+            if not self._world.weather.calm and self._rng.random() < STRUCK_SHARE:
+                self._world.weather.read_strike = True  # it may be the one behind the commit
             return _seen(await house.commands.retry(job_id), f"retry of {job_id}")
 
         label, labels, open_ = f"retry of {job_id}", self._world.oracle.labels, self._world.retrying
@@ -193,9 +228,16 @@ class Client:
             await asyncio.gather(*new, self._soon(change))
         else:
             await self.change_queue(change)
-        if change.paused:  # a paused queue says little
-            await pause(self._rng.uniform(0, 10))
-            await self.change_queue(QueueChange(queue, paused=False))
+        if change.paused:
+            await self._resume_later(queue)
+
+    async def _pause_for_a_while(self, queue: str) -> None:
+        await self.change_queue(QueueChange(queue, paused=True))
+        await self._resume_later(queue)
+
+    async def _resume_later(self, queue: str) -> None:
+        await pause(self._rng.uniform(0, 10))  # a paused queue says little
+        await self.change_queue(QueueChange(queue, paused=False))
 
     async def _soon(self, change: QueueChange) -> None:
         await pause(self._rng.uniform(0, 0.05))

@@ -1,7 +1,7 @@
 """One simulated daemon: the real rooms, joined as jobd/daemon/run.py joins them.
 
-Real: writer, group commit, dispatcher, kinds, commands, scheduler, retention, deliverer.
-Made up: the database's thread, the workers, the receivers, the clocks.
+Real: writer, group commit, dispatcher, kinds, commands, scheduler, retention, deliverer, and
+the pool. Made up: the database's thread, the workers' processes, the receivers, the clocks.
 
 Not here: when it is killed (chaos.py), what its clients ask (clients.py).
 """
@@ -32,8 +32,9 @@ from jobd.store.writer import Writer
 from jobd.webhooks import egress
 from jobd.webhooks.deliverer import Deliverer
 from jobd.wire.webhooks import encode_notice
+from tests.sim.child import SHORT
 from tests.sim.disk import Disk, SimDatabase
-from tests.sim.pool import Hands, SimPool
+from tests.sim.pool import SimPool
 from tests.sim.receiver import SimSender
 from tests.sim.weather import SimClock, stream
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from jobd.domain.events import Event
     from jobd.domain.jobs import Claim
     from jobd.files.layout import Layout
+    from tests.sim.hands import Hands
     from tests.sim.loop import Life
     from tests.sim.weather import Machine
 
@@ -55,7 +57,12 @@ CONFIG = Config(
     retention=Keeping(default_s=90, max_jobs=20),
     webhooks=Webhooks(schedule_s=(2, 10, 30)),
 )
-KINDS: dict[str, Lane] = {"sim.cpu": "cpu", "sim.io": "io", "sim.moves": "cpu"}
+KINDS: dict[str, Lane] = {
+    "sim.cpu": "cpu",
+    SHORT: "cpu",
+    "sim.io": "io",
+    "sim.moves": "cpu",
+}
 SETTLE_S = 5.0
 WEBHOOKS_GRACE_S = 5.0
 
@@ -109,6 +116,7 @@ class House:
         await self.writer.recover()
         self.recovering = False
         self.pool = SimPool(self.dispatcher, hands)
+        await self.pool.start()
         self.dispatcher.start(self.pool, self.writer)
         self.commands = self._commands()
         self.begin(Scheduler(self.writer, self.bus, self.clock).run())
@@ -213,6 +221,7 @@ class House:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.pool.close()
         await self.writer.close()
         await self.deliverer.stop(WEBHOOKS_GRACE_S)
 

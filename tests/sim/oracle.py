@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _JOBS = """
 SELECT
   seq, jobs.job_id, status, attempt, lease_token, queue, retry_of, cancel_requested, run_at,
-  expires_at, error, body,
+  expires_at, error, body, jobs.lane, kind, priority, parked_at, start_before,
+  failures, crashes, interrupted, released, snoozes, created_at,
   (SELECT count(*) FROM deliveries WHERE deliveries.seq = jobs.seq AND next_attempt_at IS NOT NULL)
 FROM jobs LEFT JOIN job_results USING (seq)
 """
@@ -30,6 +31,8 @@ _QUEUES = "SELECT name, concurrency, concurrency_set, paused FROM queues"
 _ARGS = "SELECT args FROM job_inputs WHERE seq = ?"
 _KEYS = "SELECT principal, key, count(*) FROM idempotency GROUP BY 1, 2 HAVING count(*) > 1"
 
+YOUNG_MS = 100_000
+"""A job of that age is not expired by any clock."""
 DELETED_MEANWHILE = 3
 """So many jobs may clients delete between a look at how many there are and its end."""
 
@@ -49,12 +52,38 @@ class Row(NamedTuple):
     expires_at: int | None
     error: str | None
     body: bytes | None
+    lane: str
+    kind: str
+    priority: int
+    parked_at: int | None
+    start_before: int | None
+    failures: int
+    crashes: int
+    interrupted: int
+    released: int
+    snoozes: int
+    created_at: int
     unsettled: int
 
     @property
     def end(self) -> tuple[Any, ...]:
         """What never changes once the job is over."""
         return self.status, self.attempt, self.expires_at, self.error, self.body
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Who is first in a queue."""
+        return self.priority, self.seq
+
+    def may_begin(self, now_ms: int) -> bool:
+        """Whether it is queued, and no deadline is near."""
+        waits = self.status == "queued" and self.parked_at is None
+        return waits and self.start_before is None and now_ms - self.created_at < YOUNG_MS
+
+    @property
+    def charges(self) -> tuple[int, ...]:
+        """What its attempts have cost it."""
+        return self.failures, self.crashes, self.interrupted, self.released, self.snoozes
 
 
 class Oracle:
@@ -83,6 +112,10 @@ class Oracle:
         self.deletable: Counter[str] = Counter()
         """By job: deletes that clients have asked for and that were not refused."""
         self.retired: Callable[[str], None] = lambda _: None
+        self.begun: set[str] = set()
+        """Tokens of the attempts that a worker has begun."""
+        self.recovering: Callable[[], bool] = lambda: False
+        """Whether a daemon takes over what another has left."""
         self.transitions: Counter[str] = Counter()
         self.violations: list[str] = []
         self.newest_event = 0
@@ -104,11 +137,26 @@ class Oracle:
             old = self.jobs.get(seq)
             if old is not None and old.status in TERMINAL and old.end != row.end:
                 self.wrong(f"job {seq} was over as {old.end} and became {row.end}")
+            if old is not None:
+                self._charges(old, row)
         self._events(connection, jobs)
         self._leases(connection, jobs)
         for principal, key, n in connection.execute(_KEYS).fetchall():
             self.wrong(f"the key {key} of {principal} has {n} rows")
         self.jobs = jobs
+
+    def _charges(self, old: Row, row: Row) -> None:
+        """Hold what an attempt has cost against whether it began."""
+        ended = old.token is not None and row.token != old.token
+        if old.charges != row.charges and not ended:
+            self.wrong(f"job {row.seq} was charged without an attempt")
+        if not ended or old.token in self.begun or self.recovering():
+            return
+        if old.charges != row.charges:
+            self.wrong(f"job {row.seq} was charged for an attempt that never began")
+        attempt = row.attempt - (row.status == "processing")
+        if row.status in {"queued", "processing"} and attempt != old.attempt - 1:
+            self.wrong(f"job {row.seq} lost attempt {old.attempt}, which never began")
 
     def _appeared(self, connection: sqlite3.Connection, row: Row) -> None:
         if row.seq in self.seqs.values() or row.job_id in self.seqs:
@@ -164,6 +212,7 @@ class Oracle:
     def _leases(self, connection: sqlite3.Connection, jobs: Mapping[int, Row]) -> None:
         """Hold new claims against pauses and limits as they stand in the same commit."""
         claimed = Counter[str]()
+        latest: dict[tuple[str, str, str], tuple[int, int]] = {}
         running = Counter(row.queue for row in jobs.values() if row.status == "processing")
         for seq, row in jobs.items():
             if row.token is None:
@@ -177,6 +226,17 @@ class Oracle:
                 self.wrong(f"job {seq} began attempt {row.attempt} after attempt {old.attempt}")
             self._tokens.add(row.token)
             claimed[row.queue] += 1
+            last = latest.setdefault((row.lane, row.queue, row.kind), row.order)
+            latest[row.lane, row.queue, row.kind] = max(last, row.order)
+        self._limits_kept(connection, claimed, running)
+        for row in jobs.values():
+            claimed_last = latest.get((row.lane, row.queue, row.kind), row.order)
+            if row.may_begin(self._wall_ms()) and row.order < claimed_last:
+                self.wrong(f"job {row.seq} is queued behind one that was claimed before it")
+
+    def _limits_kept(
+        self, connection: sqlite3.Connection, claimed: Mapping[str, int], running: Counter[str]
+    ) -> None:
         rules = {name: rest for name, *rest in connection.execute(_QUEUES).fetchall()}
         for queue in claimed:
             limit, is_set, paused = rules.get(queue, (None, 0, 0))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import get_args
 
 from jobd.domain.statuses import INITIAL, MOVES
-from tests.sim.pool import BEHAVIOURS
+from tests.sim.child import BEHAVIOURS
 from tests.sim.receiver import ANSWERS
 from tests.sim.weather import Strike
 from tests.sim.world import Outcome, simulate
@@ -54,8 +54,31 @@ NEEDED = frozenset(
             "before a commit was applied",
             "with a commit that nobody knows of",
             "with attempts running",
+            "with jobs at hand",
             "with deliveries under way",
             "with requests open",
+        )
+    ]
+    + [
+        f"at hand: {what}"
+        for what in (
+            "claimed ahead",
+            "passed on to an idle worker",
+            "left behind a crash",
+            "begun without a daemon",
+            *(
+                f"recalled by {who}"
+                for who in (
+                    "a cancel",
+                    "a pause",
+                    "a limit",
+                    "an overrun",
+                    "a drain",
+                    "the end of the one in front",
+                    "the worker's death",
+                    "its worker's wear",
+                )
+            ),
         )
     ]
     + [
@@ -97,6 +120,7 @@ def main() -> int:
     arguments.add_argument("--seeds", default="", help="one, or from..to")
     arguments.add_argument("--minutes", type=float, default=0.0)
     arguments.add_argument("--digests", action="store_true")
+    arguments.add_argument("--first", action="store_true", help="end with the first that fails")
     asked = arguments.parse_args()
     first, _, last = asked.seeds.partition("..")
     begin = int(first) if first else time.time_ns() // 1_000_000
@@ -109,10 +133,11 @@ def main() -> int:
         for outcome in outcomes(seeds):
             print(outcome.seed, outcome.digest)
         return 0
-    return _report(seeds, began_s, whole=bool(asked.minutes or last))
+    whole = bool(asked.minutes or last)
+    return _report(seeds, began_s, whole=whole, first=asked.first)
 
 
-def _report(seeds: Iterable[int], began_s: float, *, whole: bool) -> int:
+def _report(seeds: Iterable[int], began_s: float, *, whole: bool, first: bool) -> int:
     counts: Counter[str] = Counter()
     runs = failed = 0
     virtual_s = 0.0
@@ -123,6 +148,8 @@ def _report(seeds: Iterable[int], began_s: float, *, whole: bool) -> int:
         if outcome.violations:
             failed += 1
             print(replay(outcome), flush=True)
+            if first:
+                return 1
     missing = sorted(NEEDED - counts.keys()) if whole else []
     for what in sorted(counts):
         print(f"{counts[what]:9,}  {what}")

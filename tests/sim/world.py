@@ -10,6 +10,7 @@ Not here: which fault comes when (chaos.py).
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import hashlib
 import itertools
 import re
@@ -26,12 +27,13 @@ from tests.checker import history
 from tests.sim.chaos import Chaos
 from tests.sim.clients import CLIENTS, QUEUES, Client
 from tests.sim.disk import Disk
+from tests.sim.hands import Hands
 from tests.sim.house import CONFIG, House
 from tests.sim.loop import Stuck, VirtualLoop
 from tests.sim.neglect import Neglect
 from tests.sim.oracle import Oracle
+from tests.sim.order import Order
 from tests.sim.pauses import Pauses
-from tests.sim.pool import Hands
 from tests.sim.weather import Machine, Weather, pause, stream
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ _JOB_ID = re.compile(r"job_[0-9a-f]{32}")
 
 ASKS = 20
 """By each client."""
+
+CANCELLED_SHARE = 0.08
+"""Of the attempts are cancelled while their end is on its way."""
 
 LIVES_S = 5 * 86_400.0
 """So long, of virtual time, all may take to end once nothing goes wrong."""
@@ -91,15 +96,21 @@ class World:
         self.oracle.retired = lambda job_id: self.line("retire", job_id=job_id)
         self.disk = Disk(self.weather, stream(seed, "disk"), self.oracle)
         self.layout = Layout(folder)
-        self.pauses = Pauses()
+        self.pauses = Pauses(_limits())
+        self.cancelled: set[str] = set()
+        """Jobs of which somebody was told that they are cancelled, or will be."""
+        self.at_hand: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.retrying: Counter[str] = Counter()
         """Jobs of which a copy is being asked for."""
         self.lines: list[history.Line] = []
-        self.alive: dict[str, str] = {}
+        self.alive: dict[str, Claim] = {}
         """Runs whose processes live, by job."""
         self.chaos = Chaos(self)
+        self.clients = [Client(self, number) for number in range(CLIENTS)]
+        self._outside = contextvars.copy_context()
+        """Of no daemon: what goes on in it outlives them."""
         self._at = itertools.count(1)
         self._trace = hashlib.blake2b(digest_size=16)
         self._names: dict[str, str] = {}
@@ -127,20 +138,47 @@ class World:
 
     def hands(self) -> Hands:
         """Return what the workers of a daemon leave traces with."""
-        rng = stream(self.seed, f"workers of {self.chaos.lives}")
-        return Hands(rng, self.weather, self.started, self.ended, self.lie)
+        self.order = Order(self.oracle.wrong, self.loop.time)
+        return Hands(
+            rng=stream(self.seed, f"workers of {self.chaos.lives}"),
+            weather=self.weather,
+            counts=self.at_hand,
+            started=self.started,
+            ended=self.ended,
+            took=self.oracle.begun.add,
+            ending=self.ending,
+            lie=self.lie,
+            wrong=self.oracle.wrong,
+            order=self.order,
+            recalled_by=self.pauses.newest,
+            priority=lambda claim: self.oracle.jobs[claim.seq].priority,
+        )
 
     def started(self, claim: Claim) -> None:
-        if claim.job_id in self.alive:
-            self.line("overlap", job_id=claim.job_id)
-        self.alive[claim.job_id] = claim.token
-        if self.pauses.forbids(claim.queue):
-            self.oracle.wrong(f"job {claim.seq} began though {claim.queue} was paused")
+        """Judge that a worker has begun a job."""
+        job_id, queue, wrong = claim.job_id, claim.queue, self.oracle.wrong
+        if job_id in self.alive:
+            self.line("overlap", job_id=job_id)
+        self.alive[job_id] = claim
+        self.oracle.begun.add(claim.token)
+        self.order.began(claim.token)
+        if self.pauses.forbids(queue):
+            wrong(f"job {claim.seq} began though {queue} was paused")
+        if job_id in self.cancelled:
+            wrong(f"job {claim.seq} began though it was cancelled")
+        most, running = self.pauses.most(queue), [one.queue for one in self.alive.values()]
+        if most is not None and running.count(queue) > most:
+            wrong(f"job {claim.seq} began as one of {running.count(queue)} of {queue}, for {most}")
         self.line("start", **self._run(claim), attempt=claim.attempt)
 
     def ended(self, claim: Claim) -> None:
         self.alive.pop(claim.job_id, None)
         self.line("end", **self._run(claim))
+
+    def ending(self, claim: Claim) -> None:
+        """Have somebody cancel a job whose end is on its way to the daemon, now and then."""
+        if not self.weather.calm and self.chaos.rng.random() < CANCELLED_SHARE:
+            self.loop.create_task(self.clients[0].cancel_one(claim.job_id), context=self._outside)
 
     def _run(self, claim: Claim) -> dict[str, Any]:
         key = self.oracle.labels.get(claim.job_id)
@@ -239,7 +277,7 @@ class World:
     async def _main(self) -> None:
         keeping = asyncio.create_task(self.chaos.keep())
         harming = asyncio.create_task(self.chaos.harm())
-        clients = [Client(self, number) for number in range(CLIENTS)]
+        clients = self.clients
         await asyncio.gather(*(client.work(ASKS) for client in clients))
         harming.cancel()
         await self.chaos.relent()
@@ -265,7 +303,7 @@ class World:
             house = self.chaos.house
             assert house is not None
             self.oracle.violations += neglect.look(
-                house.pool.free(), self.machine.wall_ms(), self.loop.time()
+                house.dispatcher.free_slots(), self.machine.wall_ms(), self.loop.time()
             )
         await pause(5)
         return True
@@ -306,6 +344,7 @@ class World:
             "fault": self.weather.counts,
             "killed": self.chaos.points,
             "call": self.calls,
+            "at hand": self.at_hand,
         }
         return Counter(
             {f"{name}: {what}": n for name, of in groups.items() for what, n in of.items()}
