@@ -86,12 +86,12 @@ class Notes:
 class Client:
     """One client: its calls, one after the other, and the jobs it knows."""
 
-    def __init__(self, number: int, seed: int, shared: Shared) -> None:
-        self._who = f"client-{number}"
+    def __init__(self, number: int, seed: int, shared: Shared, who: str = "client") -> None:
+        self._who = f"{who}-{number}"
         self._shared = shared
         self._path = shared.house.socket
         self._notes = Notes(shared.notes, self._who)
-        self._random = random.Random(f"{seed}-{number}")  # noqa: S311 - a seed to repeat
+        self._random = random.Random(f"{seed}-{self._who}")  # noqa: S311 - a seed to repeat
         self._open: dict[str, Open] = {}
         self._over: deque[tuple[float, str, str]] = deque()
         """When it was seen to be over, job id and key."""
@@ -110,12 +110,16 @@ class Client:
             if self._over and self._random.random() < _SEEN_AGAIN:
                 self._see_again()
             self._look(_MAX_OPEN)
+        self._see_out()
+        self._notes.close()
+
+    def _see_out(self) -> None:
+        """Wait until none is open, or too long."""
         deadline_s = time.monotonic() + PATIENCE_S * 2
         while self._open and time.monotonic() < deadline_s:
             self._look(1)
         for job_id, left in self._open.items():
             self._shared.wrong.append(f"{job_id} ({left.plan.name}) does not end")
-        self._notes.close()
 
     def _look(self, fewer_than: int) -> None:
         """Wait a little for the oldest jobs, until there are few enough open."""
@@ -130,7 +134,10 @@ class Client:
             plan = self._shared.first.popleft()
         except IndexError:
             plan = plans.chosen(self._random)
-        file_id = self._random.choice(list(self._uploads))
+        self._submit_one(key, plan)
+
+    def _submit_one(self, key: str, plan: Plan) -> None:
+        file_id = self._random.choice(list(self._uploads)) if self._uploads else ""
         picked = Chosen(key, self._random, self._shared.notes, file_id)
         body = plans.submission(plan, picked, self._shared.receiver.url)
         headers = {"Idempotency-Key": f'"{key}"', "Prefer": "respond-async"}
@@ -224,7 +231,7 @@ class Client:
         if ended == COMPLETED:
             self._read(job, one)
         chance = self._random.random()
-        if job["status"] != COMPLETED and one.plan.name != "witnessed" and chance < _RETRIED:
+        if job["status"] != COMPLETED and not one.plan.witnessed and chance < _RETRIED:
             self._retry(job_id, one)
         elif not one.plan.told and chance < _DELETED:
             self._delete(job_id, one)

@@ -14,18 +14,21 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-JOBD = str(Path(sys.executable).parent / "jobd")
+_SERVE = str(Path(__file__).with_name("serve.py"))
 PATIENCE_S = 30.0
 KEPT_S = 60
 """How long a finished job is kept: the shortest that can be set."""
-MOST_KEPT = 800
+MOST_KEPT = 1600
 """Finished jobs kept at most; those that expire first go first."""
 NARROW = "narrow"
 """A queue with a limit."""
+FLOOD = "flood"
+"""One without: nothing of a queue with a limit is claimed ahead."""
 
 _CONFIG = f"""\
 [pool]
@@ -109,7 +112,9 @@ class House:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOBD_", "XDG_"))}
         self._environ = clean | {"HOME": str(folder)}
         place = ["--state-dir", str(self.state), "--socket", self.socket]
-        self._command = [JOBD, "serve", "--config", str(config), *place]
+        self._held_file = folder / "held.json"
+        program = [sys.executable, "-P", _SERVE, str(self._held_file)]
+        self._command = [*program, "serve", "--config", str(config), *place]
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -166,6 +171,16 @@ class House:
         self._reader.join(PATIENCE_S)
         self._process = None
         return status
+
+    def held(self) -> Counter[str]:
+        """Return what is in its memory: see serve.py."""
+        self._held_file.unlink(missing_ok=True)
+        os.kill(self.pid, signal.SIGUSR1)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not self._held_file.exists():
+            assert time.monotonic() < deadline_s, "".join(self.log[-50:])
+            ask(self.socket, "GET", "/v1/queues")  # signals are seen when the loop has a turn
+        return Counter(json.loads(self._held_file.read_text()))
 
     def said(self, text: str) -> list[str]:
         """Return the lines of its log that contain the text."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.soak.house import NARROW
+from tests.soak.house import FLOOD, NARROW
 
 COMPLETED = "completed"
 
@@ -44,6 +44,11 @@ def _witnessed(chosen: Chosen) -> dict[str, Any]:
     }
 
 
+def _brief(chosen: Chosen, *, dies: bool = False) -> dict[str, Any]:
+    about = {"folder": str(chosen.notes), "key": chosen.key}
+    return {**about, "seconds": 0, "failures": 0, "dies": dies}
+
+
 def _file(chosen: Chosen) -> dict[str, Any]:
     return {"source": {"$file": chosen.file_id}}
 
@@ -66,6 +71,8 @@ class Plan(NamedTuple):
     """Whether its end is called back."""
     in_s: float = 0
     """How far in the future it is to run."""
+    witnessed: bool = False
+    """Whether its runs are written down: in the name of its key, so it is not to be retried."""
 
 
 def _limited(seconds: float, attempts: int = 1) -> dict[str, Any]:
@@ -73,7 +80,7 @@ def _limited(seconds: float, attempts: int = 1) -> dict[str, Any]:
 
 
 PLANS = (
-    Plan("witnessed", "test.history", 30, _witnessed),
+    Plan("witnessed", "test.history", 30, _witnessed, witnessed=True),
     Plan("async", "test.aecho", 12, _text),
     Plan("artifacts", "test.artifact", 8),
     Plan("upload", "test.read", 8, _file),
@@ -96,6 +103,11 @@ PLANS = (
     Plan("descriptor leak", "test.leak", 1),
     Plan("result that is no JSON", "test.no_json", 1, ends="result_invalid"),
 )
+
+BRIEF = Plan("brief", "test.brief", 0, _brief, more={"queue": FLOOD}, witnessed=True)
+"""Short enough to be handed over ahead."""
+DEADLY = BRIEF._replace(name="brief and deadly", args=lambda chosen: _brief(chosen, dies=True))
+"""The same, but its first run takes its worker with it."""
 
 
 def chosen(chance: random.Random) -> Plan:

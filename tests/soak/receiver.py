@@ -22,6 +22,7 @@ class Receiver:
         self._random = random.Random(f"{seed}-receiver")  # noqa: S311 - a seed to repeat
         self._well = threading.Event()
         """Set: no moods any more, and who hangs goes on."""
+        self._turning = threading.Lock()
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
         self.up()
@@ -31,7 +32,12 @@ class Receiver:
         return f"http://127.0.0.1:{self._port}/hook"
 
     def up(self) -> None:
-        """Listen, where it did before."""
+        """Listen, where it did before, unless it does."""
+        with self._turning:
+            if self._server is None:
+                self._listen()
+
+    def _listen(self) -> None:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -57,16 +63,16 @@ class Receiver:
 
     def down(self) -> None:
         """Refuse connections until it is up again."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        with self._turning:
+            if self._server is not None:
+                self._server.shutdown()
+                self._server.server_close()
+                self._server = None
 
     def get_well(self) -> None:
         """Answer well from now on."""
         self._well.set()
-        if self._server is None:
-            self.up()
+        self.up()
 
     def receive(self, request: BaseHTTPRequestHandler) -> None:
         """Read one message, and answer in some mood."""

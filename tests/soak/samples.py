@@ -18,6 +18,12 @@ _FOLDERS = ("artifacts", "logs", "scratch", "uploads")
 _PAIRED = 120
 MAX_WAL_KB = 64 * 1024
 MAX_ZOMBIE_S = 3.0
+_CACHED_KB = 4 * 1024
+"""Above that, the three connections' page caches are full."""
+MAX_MORE_RSS_KB = 25 * 1024
+"""What the daemon may have beyond what it has at rest, at any time: the page caches of SQLite up
+to their limits (12 MB), what waits for the collector of cycles (dead workers, failed dials: 20,000
+objects, 5 MB), and what malloc keeps in the arenas of its threads (8 MB were seen)."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +59,29 @@ class Bound(NamedTuple):
     settled: bool = False
     """Only once the daemon has run for a while, and retention deletes as much as comes."""
     per_key: float = 0.0
+    per_worker: float = 0.0
+    """For each worker that there is more of: an io kind has one of its own for an hour after it
+    has cost one."""
+    per_db: float = 0.0
+    """For each KiB by which the database has grown: its pages are cached."""
+    by_rate: bool = False
+    """What is kept for a while is as much more as jobs come faster, when the machine has time."""
     warming: float = 0.0
     """So much more until then: caches fill, threads and workers come as they are needed."""
 
 
 BOUNDS = {
-    "rss": Bound(3 * 1024, 0.03, warming=12 * 1024),
-    "fds": Bound(8, warming=12),
+    "rss": Bound(4 * 1024, per_db=3, warming=12 * 1024),
+    "fds": Bound(8, per_worker=10, warming=64),
     "threads": Bound(2, warming=min(32, (os.cpu_count() or 1) + 4)),
     "children": Bound(3),
     "zombies": Bound(1),
-    "workers_rss": Bound(16 * 1024, 0.1, warming=128 * 1024),
-    "wal": Bound(4 * 1024, 0.1),
+    "workers_rss": Bound(16 * 1024, 0.1, per_worker=40 * 1024, warming=128 * 1024),
+    "wal": Bound(4 * 1024, 0.1, warming=12 * 1024),
     "scratch": Bound(10),
     "db": Bound(1024, 0.1, settled=True, per_key=0.5),
-    "artifacts": Bound(100, 0.25, settled=True),
-    "logs": Bound(100, 0.25, settled=True),
+    "artifacts": Bound(100, 0.25, settled=True, by_rate=True),
+    "logs": Bound(100, 0.25, settled=True, by_rate=True),
 }
 
 
@@ -110,19 +123,53 @@ def take(pid: int, state: Path, at_s: float, keys: int) -> Sample:
 
 def growths(samples: Sequence[Sample], *, settled: bool) -> list[Growth]:
     """Judge each quantity over these samples; `settled` says that retention has caught up."""
-    keys = samples[-1].keys - samples[0].keys
+    changed = _Changed.over(samples)
     judged = [(name, bound) for name, bound in BOUNDS.items() if settled or not bound.settled]
     return [
-        _growth(name, samples, bound.per_key * keys + (0 if settled else bound.warming))
+        _growth(name, samples, changed.allows(bound) + (0 if settled else bound.warming), changed)
         for name, bound in judged
     ]
 
 
-def _growth(name: str, samples: Sequence[Sample], more: float) -> Growth:
+class _Changed(NamedTuple):
+    """What may explain that something is more in the end: last quarter against first."""
+
+    keys: float
+    workers: float
+    db: float
+    rate: float
+    """How many times as fast jobs came."""
+
+    @classmethod
+    def over(cls, samples: Sequence[Sample]) -> "_Changed":
+        quarter = max(2, len(samples) // 4)
+        first, last = samples[:quarter], samples[-quarter:]
+        workers = _median(last, "children") - _median(first, "children")
+        rates = [(p[-1].keys - p[0].keys) / (p[-1].at_s - p[0].at_s) for p in (first, last)]
+        return cls(
+            keys=samples[-1].keys - samples[0].keys,
+            workers=min(max(0.0, workers), BOUNDS["children"].absolute),
+            db=min(max(0.0, _median(last, "db") - _median(first, "db")), _CACHED_KB),
+            rate=max(1.0, rates[1] / rates[0]) if rates[0] else 1.0,
+        )
+
+    def allows(self, bound: Bound) -> float:
+        """Return how much more than its bound a quantity may grow for that."""
+        by_worker = bound.per_worker * self.workers
+        return bound.per_key * self.keys + by_worker + bound.per_db * self.db
+
+
+def _median(samples: Sequence[Sample], name: str) -> float:
+    return float(statistics.median(getattr(sample, name) for sample in samples))
+
+
+def _growth(name: str, samples: Sequence[Sample], more: float, changed: _Changed) -> Growth:
     """Judge one quantity, which may grow by so much more than its bound has it."""
     values = [float(getattr(sample, name)) for sample in samples]
     median = statistics.median(values)
     allowed = BOUNDS[name].absolute + BOUNDS[name].share * median + more
+    if BOUNDS[name].by_rate:
+        allowed += median * (changed.rate - 1)
     lasted_s = samples[-1].at_s - samples[0].at_s
     grew = slope([sample.at_s for sample in samples], values) * lasted_s
     return Growth(name, median, max(values), grew, allowed)

@@ -1,6 +1,6 @@
 """One soak: a daemon, those who use it, who does it harm, and what is looked at meanwhile.
 
-The first quarter is the storm, in which the daemon itself is killed and restarted in turns;
+The first quarter or so is the storm, in which the daemon itself is killed and restarted in turns;
 after that it lives on, with every other fault going on, and what it uses has to stay flat
 over the second half. In the end everything is over, then everything is deleted, and what is
 left has to be nothing.
@@ -21,6 +21,7 @@ from typing import Any
 from tests.checker import files, history
 from tests.soak import nemesis, plans, samples
 from tests.soak.crowd import Client, Shared
+from tests.soak.floods import AT_HAND, Flooder
 from tests.soak.house import PATIENCE_S, House, ask
 from tests.soak.nemesis import Nemesis
 from tests.soak.passers import Filler, Lurker, Watcher
@@ -36,9 +37,15 @@ _REST_FDS, _REST_THREADS = 6, min(32, (os.cpu_count() or 1) + 4) + 4
 """By how much descriptors and threads at rest may differ from those before all work: the
 threads that asyncio and libuv keep for what blocks come with the first such work, and stay."""
 _FDS_OF_A_WORKER = 10
+_KINDS_AND_WORKERS = 200
+"""By how much anything in the daemon's memory may differ: some things are known of each kind, of
+each worker, or of each kind in each worker; nothing of a job, a request or a dead worker."""
 _MORE_WORKERS = 2
 """Spare ones, which come a while after the start."""
+_FLOODED_FROM_S = 300.0
+"""From then on there is time for each thing that is done to a flood, on a busy machine too."""
 _TOLD_S = 40.0
+_NO_MORE = (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE)
 _NEVER_SAID = ("Traceback", '"level":"error"', '"level":"critical"')
 _MAY_BE_SAID = ("Workers die before they are ready", "A worker wrote: ")
 """When one is killed that has only begun; when a thread of a cancelled handler complains."""
@@ -71,6 +78,7 @@ class Soak:
         self._house = House(folder)
         self._receiver = Receiver(seed)
         self._shared = Shared(self._house, self._receiver, self._notes)
+        self._flooder = Flooder(seed, self._shared, min(max(seconds / 30, 1.0), 6.0))
         self._samples: list[Sample] = []
         self._growths: list[Growth] = []
         self._began_s = time.monotonic()
@@ -82,15 +90,15 @@ class Soak:
         """Return what it came to; AssertionError when it did not even work."""
         try:
             self._house.start()
-            before = self._rested()
+            before, held = self._rested(), self._house.held()
             self._planted = nemesis.plant(self._house.state)
             with ThreadPoolExecutor(16) as threads:
                 self._live(threads)
-            self._judge_growth()
+            self._judge_growth(before)
             self._audit()
             self._delete_jobs()
             self._delete_uploads()
-            self._judge_rest(before)
+            self._judge_rest(before, held)
             assert self._house.stop() == 0, "".join(self._house.log[-50:])
             self._shared.wrong += self._house.left_behind()
         finally:
@@ -98,8 +106,7 @@ class Soak:
             self._receiver.down()
         self._judge_log()
         report = history.check(files.read(self._notes))
-        moods = {f"callback: {mood}": count for mood, count in self._receiver.moods.items()}
-        counts = self._shared.counts + Counter(moods) + self._house.log_counts()
+        counts = self._counts()
         seconds = time.monotonic() - self._began_s
         wrong = [*self._shared.wrong, *self._missing(counts)]
         return Result(seconds, self._samples, self._growths, counts, report, wrong)
@@ -128,10 +135,14 @@ class Soak:
         workers += [Filler(0, self._seed, self._shared), Lurker(0, self._seed, self._shared)]
         workers += [Watcher(n, self._seed, self._shared) for n in range(2)]
         workers.append(Nemesis(self._seed, self._shared, every_s))
+        workers.append(self._flooder)
         going = [threads.submit(worker.run) for worker in workers]
         try:
             self._storm(going)
-            self._watch(going, self._began_s + self._seconds)
+            self._watch(going, time.monotonic() + self._seconds * (1 - _STORM))
+            late_s = time.monotonic() + PATIENCE_S
+            while self._missing(self._counts()) and time.monotonic() < late_s:
+                self._watch(going, time.monotonic() + 1)  # the machine is busy
         finally:
             self._shared.stop.set()
         self._receiver.get_well()
@@ -167,20 +178,25 @@ class Soak:
 
     def _take(self) -> Sample:
         at_s = time.monotonic() - self._began_s
-        keys = sum(n for name, n in self._shared.counts.items() if name.startswith("job: "))
+        counts = dict(self._shared.counts)  # others are counting
+        keys = sum(n for name, n in counts.items() if name.startswith("job: "))
         return samples.take(self._house.pid, self._house.state, at_s, keys)
 
-    def _judge_growth(self) -> None:
-        half_s = self._seconds / 2
+    def _judge_growth(self, before: Sample) -> None:
+        half_s = self._samples[-1].at_s - self._seconds / 2
         judged = [sample for sample in self._samples if sample.at_s >= half_s]
         settled = half_s - self._alone_since_s >= _SETTLED_AFTER_S
         self._growths = samples.growths(judged, settled=settled)
         self._shared.wrong += [f"not flat: {one}" for one in self._growths if not one.flat]
         if (most_kb := max(one.wal for one in self._samples)) > samples.MAX_WAL_KB:
             self._shared.wrong.append(f"the WAL had {most_kb} KiB")
+        if (
+            most_kb := max(one.rss for one in self._samples) - before.rss
+        ) > samples.MAX_MORE_RSS_KB:
+            self._shared.wrong.append(f"the daemon had {most_kb} KiB more than before all work")
         if lasting := samples.lasting_zombies(self._samples):
             self._shared.wrong.append(f"zombies that nobody collects: {sorted(lasting)}")
-        if settled and self._alone_since_s + _SWEPT_AFTER_S < self._seconds:
+        if settled and self._alone_since_s + _SWEPT_AFTER_S < self._samples[-1].at_s:
             left = [str(file) for file in self._planted if file.exists()]
             self._shared.counts["swept"] += len(self._planted) - len(left)
             self._shared.wrong += [f"{file} was not swept" for file in left]
@@ -210,18 +226,18 @@ class Soak:
         while jobs := ask(self._house.socket, "GET", "/v1/jobs?page_size=100").document["jobs"]:
             for job in jobs:
                 reply = ask(self._house.socket, "DELETE", f"/v1/jobs/{job['job_id']}")
-                assert reply.ok or reply.status == http.HTTPStatus.NOT_FOUND, reply
+                assert reply.ok or reply.status in _NO_MORE, reply
 
     def _delete_uploads(self) -> None:
         for file_id in self._shared.uploads:
             reply = ask(self._house.socket, "DELETE", f"/v1/uploads/{file_id}")
             assert reply.ok, reply
 
-    def _judge_rest(self, before: Sample) -> None:
+    def _judge_rest(self, before: Sample, held: Counter[str]) -> None:
         """Look whether a daemon that has nothing left is as it was before it had anything."""
         deadline_s = time.monotonic() + PATIENCE_S
         while True:
-            wrong = self._unlike(before, self._take())
+            wrong = [*self._unlike(before, self._take()), *self._kept(held)]
             if not wrong or time.monotonic() > deadline_s:
                 break
             self._run_one("test.echo")  # what ends later than its job does, ends meanwhile
@@ -246,16 +262,36 @@ class Soak:
             if getattr(after, name) > highest
         ]
 
+    def _kept(self, before: Counter[str]) -> list[str]:
+        """Return what the daemon has in its memory of what is gone."""
+        after = self._house.held()
+        self._shared.counts["most that memory has more of at rest"] = max(
+            (after - before).values(), default=0
+        )
+        return [
+            f"in memory at rest: {count} more of {name}"
+            for name, count in (after - before).items()
+            if count > _KINDS_AND_WORKERS
+        ]
+
     def _judge_log(self) -> None:
         never = [line for what in _NEVER_SAID for line in self._house.said(what)]
         bad = [line for line in never if not any(may in line for may in _MAY_BE_SAID)]
         self._shared.wrong += [f"the daemon said: {line:.2000}" for line in bad[:5]]
 
+    def _counts(self) -> Counter[str]:
+        """Return how often what has happened so far; others may be counting."""
+        moods = {f"callback: {mood}": n for mood, n in dict(self._receiver.moods).items()}
+        counts = dict(self._shared.counts)
+        return Counter(counts) + Counter(moods) + self._house.log_counts()
+
     def _missing(self, counts: Counter[str]) -> list[str]:
         """Return what has to happen in every soak and did not."""
         faults = [*Nemesis(0, self._shared, 1).deeds]
         faults += ["fault: kill the daemon", "fault: restart the daemon"]
-        jobs = [f"job: {plan.name}" for plan in plans.PLANS]
+        if self._seconds >= _FLOODED_FROM_S:
+            faults += [*self._flooder.deeds, AT_HAND]
+        jobs = [f"job: {plan.name}" for plan in (*plans.PLANS, plans.BRIEF)]
         done = ["event", "stream", "callback: ok", "deleted", "retried", "end: cancelled"]
         expected = [*faults, *jobs, *done, "long poll that went away", "call without an answer"]
         return [f"this never happened: {what}" for what in expected if not counts[what]]

@@ -1,15 +1,17 @@
 """A short soak, and that what is measured in one is judged: leaks are caught, peaks are not."""
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.soak import run, samples
+from jobd.pool.paces import Paces
+from tests.soak import run, samples, serve
 from tests.soak.samples import Sample
 from tests.soak.soak import Soak
 
-SECONDS = 20
+SECONDS = 12
 FLAT = Sample(
     at_s=0,
     rss=60_000,
@@ -81,6 +83,19 @@ def test_a_key_is_remembered_and_may_cost_its_bytes() -> None:
     assert not_flat(history) == []
 
 
+def test_one_more_worker_may_cost_its_descriptors_and_memory() -> None:
+    history = [
+        replace(
+            FLAT, at_s=at, fds=70 + at // 8, workers_rss=100_000 + at * 400, children=5 + at // 50
+        )
+        for at in range(100)
+    ]
+    without = [replace(one, children=5) for one in history]
+
+    assert not_flat(history) == []
+    assert not_flat(without) == ["fds", "workers_rss"]
+
+
 def test_a_zombie_that_stays_is_seen() -> None:
     history = [replace(FLAT, at_s=at, zombie_pids=frozenset({5, 100 + at})) for at in range(6)]
     came_back = [
@@ -89,3 +104,16 @@ def test_a_zombie_that_stays_is_seen() -> None:
 
     assert samples.lasting_zombies(history) == {5}
     assert samples.lasting_zombies(came_back) == set()
+
+
+def test_what_the_daemon_keeps_is_counted() -> None:
+    before = serve.held()
+    paces = Paces()
+    for number in range(300):
+        paces.ran(f"kind {number}", 0.001)
+
+    more = serve.held() - before
+    gc.unfreeze()
+
+    assert more["jobd.pool.paces.Paces"] == 1
+    assert more["jobd.pool.paces.Paces._runs"] == 300

@@ -2,9 +2,11 @@
  *
  *   LD_PRELOAD=faults.so FAULT_CALL=fdatasync FAULT_AT=3 FAULT_ERRNO=5 FAULT_LOG=/a/file
  *   FAULT_SPARED=/usr:/etc    opens below these do not count: the interpreter's own
+ *   FAULT_LASTS=1             later ones about the same file fail too
  *
  * Only the process itself: what it starts has no LD_PRELOAD. When a call fails its name and
- * what it was about are appended to the log; at the exit, how many calls there were.
+ * what it was about are appended to the log; at the exit, how many calls there were. With an
+ * empty FAULT_CALL none fails, and every call is written to the log.
  *
  * Not here: which calls are tried, and what must hold then (calls.py, trial.py).
  */
@@ -24,9 +26,9 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static char call[32], log_path[PATH_MAX], spared[PATH_MAX];
+static char call[32], log_path[PATH_MAX], spared[PATH_MAX], bad[PATH_MAX];
 static long at, seen;
-static int failure;
+static int failure, lasts;
 static pid_t owner;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -41,7 +43,8 @@ static void say(const char *what, long number, const char *about) {
     errno = kept;
 }
 
-__attribute__((constructor)) static void begin(void) {
+/* At the start, or when a process that was forked has set its environment. */
+__attribute__((constructor)) void faults_begin(void) {
     const char *names[] = {getenv("FAULT_CALL"), getenv("FAULT_AT"), getenv("FAULT_ERRNO"), getenv("FAULT_LOG")};
     for (int i = 0; i < 4; i++)
         if (!names[i]) return;
@@ -50,6 +53,7 @@ __attribute__((constructor)) static void begin(void) {
     failure = atoi(names[2]);
     snprintf(log_path, sizeof log_path, "%s", names[3]);
     snprintf(spared, sizeof spared, "%s", getenv("FAULT_SPARED") ? getenv("FAULT_SPARED") : "");
+    lasts = getenv("FAULT_LASTS") != NULL;
     owner = getpid();
     unsetenv("LD_PRELOAD");
 }
@@ -58,12 +62,19 @@ __attribute__((destructor)) static void end(void) {
     if (owner && getpid() == owner) say("calls", seen, call);
 }
 
+static int looked_at(const char *name) {
+    return owner && getpid() == owner && (!*call || !strcmp(name, call));
+}
+
 /* Whether this call has to fail; then errno is set. */
 static int fails(const char *name, const char *about) {
-    if (!owner || strcmp(name, call) || getpid() != owner) return 0;
+    if (!looked_at(name)) return 0;
     long number = __atomic_add_fetch(&seen, 1, __ATOMIC_SEQ_CST);
-    if (number != at) return 0;
-    say(name, number, about);
+    if (!*call) say(name, number, about);
+    int again = *bad && !strcmp(about, bad);
+    if (!*call || (number != at && !again)) return 0;
+    if (number == at) say(name, number, about);
+    if (number == at && lasts) snprintf(bad, sizeof bad, "%s", about);
     errno = failure;
     return 1;
 }
@@ -80,7 +91,7 @@ static int counts(const char *path) {
 static int file_fails(const char *name, int fd) {
     char link[64], path[PATH_MAX] = "";
     struct stat found;
-    if (!owner || strcmp(name, call) || fstat(fd, &found)) return 0;
+    if (!looked_at(name) || fstat(fd, &found)) return 0;
     if (!S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode)) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path - 1);

@@ -26,6 +26,7 @@ from typing import Any
 
 from tests.kill.clients import Answer, answer_of, ask, every_job
 from tests.kill.loop import JOBD
+from tests.syscalls.nursery import Forked
 
 _PATIENCE_S = 30.0
 _HONEST = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE}
@@ -42,19 +43,39 @@ SPARED = ":".join(
 
 
 @dataclass(frozen=True)
+class Means:
+    """What daemons are started with."""
+
+    library: Path
+    """The faults."""
+    nursery: str = ""
+    """The socket of a nursery; without one each daemon is a program of its own."""
+
+
+@dataclass(frozen=True)
 class Fault:
     """The n-th call of a kind fails with an error."""
 
     call: str
+    """Empty: none fails, and all of them are counted."""
     error: str
     at: int
+    lasts: bool = False
+    """Later calls about the same file fail too."""
+
+    @property
+    def kind(self) -> str:
+        """Which call fails with what."""
+        return f"{self.call} {self.error}{' and on' if self.lasts else ''}"
 
     def __str__(self) -> str:
-        return f"{self.call} {self.at} {self.error}"
+        return f"{self.kind} {self.at}"
 
-    def environ(self, library: Path, log: Path) -> Mapping[str, str]:
+    def environ(self, means: Means, log: Path) -> Mapping[str, str]:
+        """Return what has the daemon fail so."""
         return {
-            "LD_PRELOAD": str(library),
+            **({"FAULT_LASTS": "1"} if self.lasts else {}),
+            **({} if means.nursery else {"LD_PRELOAD": str(means.library)}),
             "FAULT_CALL": self.call,
             "FAULT_AT": str(self.at),
             "FAULT_ERRNO": str(getattr(errno, self.error)),
@@ -70,8 +91,14 @@ class Outcome:
     fault: Fault
     fired: str = ""
     """What failed, empty if nothing did: there are fewer calls of the kind."""
+    starting: bool = False
+    """Whether that was before it served."""
     calls: int = 0
     """How many of the kind there were, if the daemon ended as programs do."""
+    made: list[tuple[str, str]] = field(default_factory=list)
+    """The calls, in order, and what they were about, if none was to fail."""
+    made_starting: int = 0
+    """How many of those were before it served."""
     end: int = 0
     """How the daemon with the fault ended."""
     answers: Counter[str] = field(default_factory=Counter)
@@ -82,19 +109,21 @@ class Outcome:
 class Daemon:
     """`jobd serve` that need not come up."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str], nursery: str = "") -> None:
         config = folder / "jobd.toml"
         config.write_text("[pool]\ncpu_workers = 1\nio_workers = 1\ndrain_s = 5\n")
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOBD_", "XDG_"))}
         self.socket = str(folder / "s")
-        serve = [JOBD, "serve", "--config", str(config), "--state-dir", str(folder / "state")]
-        self._process = subprocess.Popen(
+        serve = ["serve", "--config", str(config), "--state-dir", str(folder / "state")]
+        reading, writing = os.pipe()
+        self._stderr = os.fdopen(reading, encoding="utf-8", errors="replace")
+        self._process = _started(
+            nursery,
             [*serve, "--socket", self.socket],
-            env={**clean, "HOME": str(folder), **environ},
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
+            {**clean, "HOME": str(folder), **environ},
+            writing,
         )
+        os.close(writing)
         self._said: list[str] = []
         self._settled = threading.Event()
         self._ready = False
@@ -102,8 +131,7 @@ class Daemon:
         self._reader.start()
 
     def _read(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as pipe:
+        with self._stderr as pipe:
             for line in pipe:
                 self._said.append(line)
                 if line.startswith(_READY):
@@ -132,6 +160,14 @@ class Daemon:
         return "".join(self._said)
 
 
+def _started(
+    nursery: str, arguments: list[str], environ: Mapping[str, str], stderr: int
+) -> subprocess.Popen[bytes] | Forked:
+    if nursery:
+        return Forked(nursery, arguments, environ, stderr)
+    return subprocess.Popen([JOBD, *arguments], env=environ, stderr=stderr)
+
+
 class Client:
     """What one client does, and what it was told."""
 
@@ -152,7 +188,7 @@ class Client:
         self.submit("waiting", "test.aecho", {})
         self.at_once()
         run_at = (datetime.now(UTC) + _LATER).isoformat()
-        later = self.submit("later", "test.echo", {}, run_at=run_at)
+        later = self.submit("later", "test.echo", {}, wait=False, run_at=run_at)
         if later:
             self.call("cancel", "POST", f"/v1/jobs/{later}/cancel")
         for key in ("artifact", "long"):
@@ -180,10 +216,13 @@ class Client:
         self.uploads.append(f"file_{hashlib.sha256(sent).hexdigest()}")
         return self.uploads[-1]
 
-    def submit(self, key: str, kind: str, args: Any, **more: Any) -> str | None:
+    def submit(
+        self, key: str, kind: str, args: Any, *, wait: bool = True, **more: Any
+    ) -> str | None:
         made = {"kind": kind, "args": args, "metadata": {"key": key}, **more}
         body = self.bodies.setdefault(key, made)
-        answer = self.call("submit", "POST", "/v1/jobs", {**_WAIT, "Idempotency-Key": key}, body)
+        headers = {**(_WAIT if wait else {}), "Idempotency-Key": key}
+        answer = self.call("submit", "POST", "/v1/jobs", headers, body)
         if answer is None or answer[0] >= HTTPStatus.BAD_REQUEST:
             return None
         before = self.keys.setdefault(key, answer[1]["job_id"])
@@ -229,14 +268,17 @@ class Client:
             self._outcome.wrong.append(f"{name} was answered {status} {code}")
 
 
-def run(fault: Fault, library: Path, folder: Path) -> Outcome:
+def run(fault: Fault, means: Means, folder: Path) -> Outcome:
     """Try it in an empty folder."""
     outcome = Outcome(fault)
     log = folder / "fault"
-    daemon = Daemon(folder, fault.environ(library, log))
+    daemon = Daemon(folder, fault.environ(means, log), means.nursery)
     client = Client(daemon.socket, outcome)
     try:
-        if daemon.wait_ready():
+        ready = daemon.wait_ready()
+        _read_log(log, outcome)
+        outcome.starting, outcome.made_starting = bool(outcome.fired), len(outcome.made)
+        if ready:
             client.work()
     finally:
         status = daemon.stop()
@@ -245,19 +287,22 @@ def run(fault: Fault, library: Path, folder: Path) -> Outcome:
     outcome.end = -1 if status is None else status
     outcome.wrong += _bad_end(status, daemon.said)
     if outcome.fired:
-        _start_again(folder, client, outcome)
+        _start_again(folder, client, outcome, means)
     elif status != 0:
         outcome.wrong.append(f"without a fault it ended with {status}")
     return outcome
 
 
 def _read_log(log: Path, outcome: Outcome) -> None:
+    outcome.made = []
     for line in log.read_text().splitlines() if log.exists() else ():
         what, number, about = line.split(" ", 2)
         if what == "calls":
             outcome.calls = int(number)
-        else:
+        elif outcome.fault.call:
             outcome.fired = about
+        else:
+            outcome.made.append((what, about))
 
 
 def _bad_end(status: int | None, said: str) -> Iterator[str]:
@@ -269,10 +314,10 @@ def _bad_end(status: int | None, said: str) -> Iterator[str]:
         yield f"it ended with {status} and did not say why"
 
 
-def _start_again(folder: Path, client: Client, outcome: Outcome) -> None:
+def _start_again(folder: Path, client: Client, outcome: Outcome, means: Means) -> None:
     """Start without a fault, and check what is there and that it works."""
     tell: Callable[[str], None] = outcome.wrong.append
-    daemon = Daemon(folder, {})
+    daemon = Daemon(folder, {}, means.nursery)
     again = Client(client.path, Outcome(outcome.fault))
     again.keys, again.bodies = client.keys, client.bodies
     try:
