@@ -1,7 +1,7 @@
 """The limit jobd is measured against: a bare aiohttp handler that reads, parses and answers.
 
-`python benchmarks/bare.py SOCKET HEADERS_FILE BODY_FILE` answers every POST with that
-body and those headers, as many bytes as jobd answers, and stores nothing.
+`python benchmarks/bare.py SOCKET STATUS HEADERS_FILE BODY_FILE` answers every request with that
+status, body and those headers, as many bytes as jobd answers, and stores and looks up nothing.
 """
 
 import asyncio
@@ -15,13 +15,15 @@ import uvloop
 from aiohttp import web
 
 
-async def serve(path: str, headers: dict[str, str], body: bytes) -> None:
+async def serve(path: str, status: int, headers: dict[str, str], body: bytes) -> None:
     async def answer(request: web.Request) -> web.Response:
-        msgspec.json.decode(await request.read())
-        return web.Response(body=body, status=202, headers=headers)
+        if request.method == "POST":
+            msgspec.json.decode(await request.read())
+        return web.Response(body=body, status=status, headers=headers)
 
     app = web.Application()
     app.router.add_post("/v1/jobs", answer)
+    app.router.add_get("/v1/jobs/{job_id}", answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     sock = socket.socket(socket.AF_UNIX)
@@ -36,7 +38,8 @@ if __name__ == "__main__":
         runner.run(
             serve(
                 sys.argv[1],
-                json.loads(Path(sys.argv[2]).read_text()),
-                Path(sys.argv[3]).read_bytes(),
+                int(sys.argv[2]),
+                json.loads(Path(sys.argv[3]).read_text()),
+                Path(sys.argv[4]).read_bytes(),
             )
         )

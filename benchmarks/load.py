@@ -11,6 +11,8 @@ from typing import NamedTuple, cast
 import uvloop
 
 LIMIT_S = 300.0
+_EMPTY = b"HTTP/1.1 304"
+"""Has no body, whatever its length says."""
 
 
 class Measured(NamedTuple):
@@ -18,6 +20,7 @@ class Measured(NamedTuple):
 
     per_s: float
     latencies_s: list[float]
+    took_s: float
 
     def percentile_ms(self, part: float) -> float:
         return (
@@ -60,7 +63,8 @@ class _Connection(asyncio.Protocol):
         head, found, rest = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        told = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        length = 0 if head.startswith(_EMPTY) else int(told)
         if len(rest) < length:
             return
         if not head.startswith(self._load.expect):
@@ -94,9 +98,7 @@ def post(path: str, body: bytes, *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def _run(
-    socket: str, request: bytes, count: int, connections: int, expect: bytes
-) -> Measured:
+async def go(socket: str, request: bytes, count: int, connections: int, expect: bytes) -> Measured:
     loop = asyncio.get_running_loop()
     load = _Load(request, count, expect)
     started = time.perf_counter()
@@ -104,10 +106,11 @@ async def _run(
         await loop.create_unix_connection(lambda: _Connection(load), socket)
     async with asyncio.timeout(LIMIT_S):
         await load.done
-    return Measured(count / (time.perf_counter() - started), sorted(load.latencies_s))
+    took_s = time.perf_counter() - started
+    return Measured(count / took_s, sorted(load.latencies_s), took_s)
 
 
 def run(socket: str, request: bytes, count: int, connections: int, expect: bytes) -> Measured:
     """Send `request` `count` times over `connections`; every answer must start with `expect`."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(socket, request, count, connections, expect))
+        return runner.run(go(socket, request, count, connections, expect))

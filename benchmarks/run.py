@@ -1,132 +1,113 @@
-"""Measure jobd against its limits, as ratios in one run on one machine.
+"""Measure jobd against its budgets, its limits and its peers, in one run on one machine.
 
-`python benchmarks/run.py [--quick]` alternates the two sides of each row, takes the median
-of several rounds and prints a table. Needs jobd-server and tests/support/faulty installed.
+`python benchmarks/run.py [--quick] [--peers] [--plots] [--hour]`, with jobd-server and
+tests/support/faulty installed, prints markdown tables and writes benchmarks/results.json,
+after comparing with what was there. Where a row has two sides they alternate; medians of
+several rounds count. Each row's file says how it is measured and how fair that is:
+
+    submits.py     durable submits and polls beside a bare handler, fsyncs per job
+    throughput.py  a backlog of no-ops on two workers
+    latency.py     a job there and back, pause, cancel
+    overrun.py     jobs behind a head that takes too long
+    hold.py        how long the writer is held, how large the WAL grows
+    backlog.py     beside millions of rows; an idle daemon; a start after kill -9
+    workers.py     a worker dies; every worker hogs its core
+    sse.py         1,000 streams; upload.py: a large upload; hour.py: an hour at a steady rate
+    peers/         the same jobs through other queues; scale.py: the plots
+
+`--only WORD` measures the rows of the files whose name contains it. A run measures times on
+one machine: CI never fails on it.
 """
 
 import argparse
-import json
-import os
-import platform
-import sqlite3
-import statistics
+import signal
 import sys
-import tempfile
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import backlog
-import load
+import hold
+import hour
+import latency
+import overrun
+import report
+import scale
 import sse
+import submits
 import throughput
 import upload
 import workers
-from harness import Row, ask, daemon, process, rss_mb
+from harness import Row, Size
+from peers import contest
 
-HERE = Path(__file__).parent
-CONNECTIONS = 64
-UNLIMITED = {"JOBD_LIMITS_QUEUED_JOBS_PER_PRINCIPAL": "1000000"}
+RESULTS = Path(__file__).with_name("results.json")
+FULL = Size(rounds=5, requests=20_000, events=200, upload_mb=2_000, rows=1_000_000)
+QUICK = Size(rounds=2, requests=3_000, events=30, upload_mb=200, rows=20_000)
 
-
-def submit_ratio(rounds: int, count: int) -> Row:
-    """Single durable submits, nothing claimed, against the bare handler."""
-    body = json.dumps({"kind": "test.aecho", "args": {"text": "x" * 32}}).encode()
-    request = load.post("/v1/jobs", body, "Prefer: respond-async")
-    ratios, ours, bares = [], [], []
-    with tempfile.TemporaryDirectory(prefix="jobd-bench-") as scratch:
-        folder = Path(scratch)
-        # no io worker: what is submitted stays queued, as with paused queues
-        with daemon(folder, **UNLIMITED, JOBD_POOL_IO_WORKERS="0") as (jobd_socket, _):
-            status, headers, answer = ask(jobd_socket, "POST", "/v1/jobs", body)
-            assert status == 202, answer
-            dropped = {"Content-Length", "Date", "Server"}
-            kept = {name: value for name, value in headers.items() if name not in dropped}
-            (folder / "headers").write_text(json.dumps(kept))
-            (folder / "body").write_bytes(answer)
-            bare_socket = str(folder / "bare.sock")
-            bare = [sys.executable, str(HERE / "bare.py"), bare_socket]
-            with process(*bare, str(folder / "headers"), str(folder / "body"), ready="ready on"):
-                for _ in range(rounds):
-                    expect = b"HTTP/1.1 202"
-                    limit = load.run(bare_socket, request, count, CONNECTIONS, expect)
-                    mine = load.run(jobd_socket, request, count, CONNECTIONS, expect)
-                    ratios.append(mine.per_s / limit.per_s)
-                    ours.append(mine.per_s)
-                    bares.append(limit.per_s)
-    ratio = statistics.median(ratios)
-    figures = f"{ratio:.2f} ({statistics.median(ours):,.0f}/s of {statistics.median(bares):,.0f}/s)"
-    what = f"durable submits, {CONNECTIONS} connections, nothing claimed, of a bare handler"
-    return Row(what, figures, "≥ 0.3", met=ratio >= 0.3)
+MEASURES: dict[str, Callable[[Size], list[Row]]] = {
+    "submits": submits.measured,
+    "throughput": throughput.measured,
+    "latency": latency.round_trips,
+    "overrun": overrun.measured,
+    "hold": hold.measured,
+    "backlog": lambda size: [backlog.flat(size), backlog.restart(size)],
+    "idle": backlog.idle,
+    "orders": latency.orders,
+    "polls": submits.polls,
+    "deaths": lambda size: workers.deaths(size.rounds * 3),
+    "hogged": lambda size: [workers.hogged(size.rounds, size.requests // 3)],
+    "sse": lambda size: sse.measured(1000, size.events),
+    "upload": lambda size: [upload.growth(size.upload_mb)],
+}
 
 
-def idle_memory() -> list[Row]:
-    """Resident memory of an idle daemon, and of its workers apart."""
-    with (
-        tempfile.TemporaryDirectory(prefix="jobd-bench-") as scratch,
-        daemon(Path(scratch)) as (_, pid),
-    ):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        own = rss_mb(pid)
-        sizes = [rss_mb(int(child)) for child in children]
-    each = f"each of its {len(sizes)} workers"
-    return [
-        Row("idle daemon, its own memory", f"{own:.0f} MB", "≤ 60 MB", met=own <= 60),
-        Row(each, f"≤ {max(sizes):.0f} MB", "≤ 35 MB", met=max(sizes) <= 35),
-    ]
+def rows(size: Size, only: str) -> list[Row]:
+    """Measure; say on stderr what has been found as it is found."""
+    found = []
+    for name, measure in MEASURES.items():
+        if only not in name:
+            continue
+        for row in measure(size):
+            print(f"{row.what}: {row.measured}", file=sys.stderr, flush=True)
+            found.append(row)
+    return found
 
 
-class Size(NamedTuple):
-    """How much of everything."""
-
-    rounds: int
-    requests: int
-    events: int
-    upload_mb: int
-    rows: int
-
-
-FULL = Size(rounds=7, requests=30_000, events=200, upload_mb=5_000, rows=backlog.MILLION)
-QUICK = Size(rounds=3, requests=5_000, events=50, upload_mb=300, rows=50_000)
-
-
-def queue(size: Size) -> list[Row]:
-    """What the queue costs: calls that wait for the disk, and a backlog."""
-    body = json.dumps({"kind": "test.aecho", "args": {"text": "x" * 32}}).encode()
-    request = load.post("/v1/jobs", body, "Prefer: respond-async")
-    return [
-        backlog.fsyncs(size.requests, CONNECTIONS, request),
-        backlog.flat(size.rounds, size.rows, size.requests // 2),
-        backlog.idle(size.rows),
-        backlog.restart(4, size.rows),
-    ]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and requests")
-    parser.add_argument("--json", type=Path, help="also write the rows to this file")
-    options = parser.parse_args()
-    size = QUICK if options.quick else FULL
-    rows = [submit_ratio(size.rounds, size.requests), *queue(size), *idle_memory()]
-    rows += throughput.measured(size.rounds, size.requests)
-    rows += [*workers.deaths(size.rounds * 3), workers.hogged(size.rounds, size.requests // 3)]
-    rows += sse.measured(1000, size.events)
-    rows.append(upload.growth(size.upload_mb))
-    versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "uvloop", "msgspec"))
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}, ",
-        end="",
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    print(
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {versions}, ", end=""
-    )
-    print("synchronous=FULL\n")
-    print("| what | measured | budget | |\n|---|---|---|---|")
-    for row in rows:
-        print(f"| {row.what} | {row.measured} | {row.budget} | {'met' if row.met else 'MISSED'} |")
-    if options.json:
-        options.json.write_text(json.dumps([row._asdict() for row in rows], indent=1))
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, requests and rows")
+    parser.add_argument("--only", default="", help=f"of {', '.join(MEASURES)}; or a peer")
+    parser.add_argument("--peers", action="store_true", help="also run the peers")
+    parser.add_argument("--hour", action="store_true", help="also run for an hour")
+    parser.add_argument("--plots", action="store_true", help="also draw benchmarks/plots/*.svg")
+    parser.add_argument("--no-save", action="store_true", help="leave results.json as it is")
+    options = parser.parse_args(arguments)
+    # so that what has been started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    known = report.machine()
+    # first, so that whatever is missing is said before anything is measured
+    taking_part = contest.contenders(options.only) if options.peers else []
+    of_peers = contest.QUICK if options.quick else contest.FULL
+    last = {} if options.quick else report.last_rows(RESULTS)
+    found = rows(QUICK if options.quick else FULL, options.only)
+    found += hour.measured(60, 5000) if options.hour else []
+    medians: dict[str, contest.Measured] = {}
+    if options.peers:
+        medians = contest.run(of_peers, taking_part)
+        found += contest.rows(medians)
+    print(f"{report.sentence(known)}\n")
+    print("\n".join(report.table(found, last)))
+    if medians:
+        print("\n".join(["", *contest.table(medians), ""]))
+        print("\n".join([*contest.bulk(of_peers, taking_part), contest.versions()]))
+    if options.plots:
+        scale.draw(quick=options.quick)
+    if not (options.quick or options.no_save):
+        peers: dict[str, Any] = {name: one._asdict() for name, one in medians.items()}
+        report.save(RESULTS, known, found, peers)
     return 0
 
 

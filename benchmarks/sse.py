@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import Row, ask, daemon, rss_mb
+from harness import Row, ask, daemon, rss_mb, spread
 
 END_OF_EVENT = b"}\n\n"
 LIMIT_S = 30.0
@@ -93,8 +93,15 @@ def of_all(path: str, pid: int, count: int, events: int) -> list[Row]:
     memory = f"{kb:.0f} KB, after {events} events {after_kb:.0f} KB"
     what = f"event to the last of {count:,} subscribers to all jobs"
     return [
-        Row(what, figures, "p99 ≤ 100 ms", met=p99_ms <= 100),
-        Row("memory of each of them", memory, "≤ 60 KB", met=after_kb <= 60),
+        Row(what, figures, "p99 ≤ 100 ms", met=p99_ms <= 100, value=p99_ms, less=True),
+        Row(
+            f"memory of each of {count:,} subscribers to all jobs",
+            memory,
+            "≤ 60 KB",
+            met=after_kb <= 60,
+            value=after_kb,
+            less=True,
+        ),
     ]
 
 
@@ -114,8 +121,23 @@ def of_one_job(path: str, pid: int, count: int, rounds: int) -> list[Row]:
     what = f"event to the last of {count:,} subscribers to one job"
     memory = f"{max(kbs):.0f} KB"
     return [
-        Row(what, figures, "≤ 100 ms", met=max(late_ms) <= 100),
-        Row("memory of each of them", memory, "≤ 60 KB", met=max(kbs) <= 60),
+        Row(
+            what,
+            figures,
+            "≤ 100 ms",
+            met=max(late_ms) <= 100,
+            value=statistics.median(late_ms),
+            spread=spread(late_ms),
+            less=True,
+        ),
+        Row(
+            f"memory of each of {count:,} subscribers to one job",
+            memory,
+            "≤ 60 KB",
+            met=max(kbs) <= 60,
+            value=max(kbs),
+            less=True,
+        ),
     ]
 
 
