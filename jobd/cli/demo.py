@@ -4,7 +4,7 @@ Nothing is left behind, whatever happens, unless --keep says so: the daemon is s
 waited for, then its folder is removed. Exits 0 only if all of it went as it should.
 
 Not here: what is imported (demo_sources.py) and drawn (demo_pictures.py), the daemon
-(demo_daemon.py), who is called back (demo_receiver.py), what is printed (demo_report.py,
+(jobd/scratch.py), who is called back (demo_receiver.py), what is printed (demo_report.py,
 demo_thumbs.py).
 """
 
@@ -20,7 +20,6 @@ from types import FrameType
 import click
 
 from jobd.cli import demo_thumbs
-from jobd.cli.demo_daemon import ScratchDaemon
 from jobd.cli.demo_receiver import Receiver
 from jobd.cli.demo_report import Calls, Import, print_commands, print_report
 from jobd.cli.demo_sources import Source, installed, named
@@ -29,11 +28,14 @@ from jobd.cli.exits import Exit
 from jobd.cli.options import Environ
 from jobd.cli.progress import Bar
 from jobd.client import ApiError, Client
+from jobd.scratch import DidNotStart, ScratchDaemon, Settings
 from jobd.wire.jobs import JobDetail
 from jobd.wire.submission import SubmitRequest
 
 _CALLS_S = 20.0
 """How long the last callback may take; the daemon makes them as jobs end."""
+
+_DRAIN_S = 2
 
 
 @click.command(
@@ -59,14 +61,26 @@ def demo(environ: Environ, *, files: tuple[Path, ...], keep: bool) -> int:
         raise click.UsageError("nothing installed has a RECORD file; name a CSV file")
     with _terminable(), _folder(keep=keep) as folder, Receiver(folder / "app") as receiver:
         say(f"jobd demo: a daemon of its own in {folder}")
-        allowed = [source.path.parent for source in sources]
-        daemon = ScratchDaemon(folder, allowed, environ, call_back=receiver.socket)
-        with daemon, Client(daemon.socket) as client:
-            as_it_should = _run(client, sources, receiver, folder, kept=keep)
+        daemon = ScratchDaemon(folder, _settings(folder, sources, receiver), environ)
+        try:
+            with daemon, Client(daemon.socket) as client:
+                as_it_should = _run(client, sources, receiver, folder, kept=keep)
+        except DidNotStart as error:
+            raise click.ClickException(str(error)) from error
         if daemon.status != 0:
             say(f"jobd: the daemon stopped with exit code {daemon.status}")
             as_it_should = False
     return Exit.OK if as_it_should else Exit.FAILED
+
+
+def _settings(folder: Path, sources: list[Source], receiver: Receiver) -> Settings:
+    """Let its handlers open what the demo names, and its callbacks reach the demo."""
+    allowed = {str(folder.resolve()), *(str(source.path.parent) for source in sources)}
+    return {
+        "pool": {"drain_s": _DRAIN_S},
+        "files": {"allow_paths": sorted(allowed)},
+        "webhooks": {"allow_unix": [receiver.socket]},
+    }
 
 
 def _run(

@@ -36,6 +36,7 @@ _COMMANDS = {
     "plugins": "jobd.cli.plugins:plugins",
     "webhooks": "jobd.cli.webhooks:webhooks",
     "service": "jobd.cli.service:service",
+    "dev": "jobd.cli.dev:dev",
     "demo": "jobd.cli.demo:demo",
     "version": "jobd.cli.about:version",
     "help": "jobd.cli.about:help_",

@@ -1,11 +1,17 @@
-"""`jobd plugins`: which kinds the daemon can run, and which it cannot, with the reason."""
+"""`jobd plugins`: which kinds the daemon can run, and which it cannot, with the reason.
+
+Not here: what works without a daemon (plugins_check.py, plugins_new.py).
+"""
 
 import click
 
 from jobd.cli.errors import say
 from jobd.cli.options import Environ, connect, output_option, socket_option
 from jobd.cli.output import Column, View, plain
-from jobd.wire.handlers import Handler
+from jobd.cli.plugins_check import check
+from jobd.cli.plugins_new import new
+from jobd.client import Answer
+from jobd.wire.handlers import Handler, HandlerList
 
 VIEW: View[Handler] = View(
     items="handlers",
@@ -29,7 +35,7 @@ def _or_default(value: float | None) -> str:
 
 @click.group()
 def plugins() -> None:
-    """Look at the plugins: the installed packages that bring handlers."""
+    """See, check, write and reload plugins: the installed packages that bring handlers."""
 
 
 @plugins.command(epilog="Example: jobd plugins ls -o json | jq '.handlers[].args_schema'")
@@ -40,9 +46,32 @@ def ls(environ: Environ, *, output: str, socket: str | None) -> None:
     """List the kinds that can be submitted, and those that did not load."""
     with connect(environ, socket) as client:
         answer = client.handlers()
+    _print(answer, output)
+
+
+@plugins.command(epilog="Example: pip install -e ./my-plugin && jobd plugins reload")
+@output_option("table", "How to print what is installed then.")
+@socket_option
+@click.pass_obj
+def reload(environ: Environ, *, output: str, socket: str | None) -> None:
+    """Have the daemon load the plugins again, new and changed ones, and list them.
+
+    What starts from then on runs the new code, in new workers; jobs that run end as they
+    began. A plugin that does not load is named, and only its kinds are not available.
+    """
+    with connect(environ, socket) as client:
+        answer = client.reload_handlers()
+    _print(answer, output)
+
+
+def _print(answer: Answer[HandlerList], output: str) -> None:
     VIEW.print_list(answer.value.handlers, answer.body, output)
     if output not in ("table", "wide"):
         return
     for failed in answer.value.load_errors:
         where = f"{failed.kind} ({failed.distribution}, {failed.target})"
         say(f"jobd: not available: {plain(where)}: {plain(failed.message)}")
+
+
+plugins.add_command(check)
+plugins.add_command(new)

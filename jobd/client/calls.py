@@ -43,6 +43,9 @@ from jobd.wire.workers import WorkerList
 LONGEST_WAIT_S = 30
 """What one long poll asks for; the daemon may answer sooner."""
 
+_RELOAD_S = 600.0
+"""Longer than the imports of plugins take; each may have a minute."""
+
 _EAGER_S = 0.5
 _LONGEST_PAUSE_S = 1.0
 
@@ -161,6 +164,14 @@ class Client:
     def handlers(self) -> Answer[HandlerList]:
         """Return the kinds that can be submitted, and those that did not load."""
         return self._link.json("GET", "/v1/handlers", HandlerList)
+
+    def reload_handlers(self) -> Answer[HandlerList]:
+        """Have the plugins loaded again and return what is installed then; takes its time."""
+        link = self._link.another(timeout_s=_RELOAD_S)
+        try:
+            return link.json("POST", "/v1/handlers/reload", HandlerList)
+        finally:
+            link.close()
 
     def status(self) -> Answer[Status]:
         """Return what the daemon is and how busy."""

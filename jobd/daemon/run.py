@@ -23,12 +23,13 @@ from aiohttp import web
 from jobd.api import app as api
 from jobd.api.server import bound, served
 from jobd.bus import Bus
-from jobd.clock import SystemClock
 from jobd.config import Config
 from jobd.daemon import catalog, views
 from jobd.daemon.rooms import attempt_limits, egress_policy, pool_settings
 from jobd.domain.backoff import BackoffPolicy
+from jobd.domain.clock import Clock
 from jobd.domain.deliveries import Message, parse_target
+from jobd.domain.errors import Unavailable
 from jobd.domain.jobs import Claim
 from jobd.engine import recovery
 from jobd.engine.commands import Commands
@@ -69,15 +70,18 @@ WEBHOOKS_GRACE_S = 5.0
 class Daemon:
     """One run of the daemon."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str], layout: Layout) -> None:
+    def __init__(
+        self, config: Config, environ: Mapping[str, str], layout: Layout, clock: Clock
+    ) -> None:
         self._config = config
         self._environ = environ
         self._layout = layout
-        self._clock = SystemClock()
+        self._clock = clock
         self._bus = Bus()
         self._kinds = Kinds()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._asked_to_reload = asyncio.Event()
         self._status = 0
         self._logs = Logs(layout.logs, head_bytes=config.limits.log_bytes)
         self._dispatcher = Dispatcher(
@@ -129,11 +133,16 @@ class Daemon:
             self._dispatcher.start(pool, writer)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             commands = self._commands(writer, readers)
-            for work in self._background(
-                database, writer, readers, commands, settings, workers_lock
-            ):
+            handlers = catalog.Handlers(
+                self._kinds,
+                writer,
+                settings,
+                workers_lock=workers_lock,
+                renew_workers=pool.renew,
+            )
+            for work in self._background(database, writer, readers, commands, handlers):
                 stack.callback(tasks.create_task(self._to_the_end(work)).cancel)
-            app = self._app(database, writer, commands, pool, settings)
+            app = self._app(database, writer, commands, pool, settings, handlers)
             await stack.enter_async_context(served(app, listener))
             _spare_the_collector()
             sys.stderr.write(f"jobd is ready on {self._config.server.socket}\n")
@@ -160,12 +169,12 @@ class Daemon:
         writer: Writer,
         readers: Readers,
         commands: Commands,
-        settings: Settings,
-        workers_lock: int,
+        handlers: catalog.Handlers,
     ) -> Iterator[Coroutine[Any, Any, None]]:
         """Return what runs beside the requests until the daemon stops."""
         yield Scheduler(writer, self._bus, self._clock).run()
-        yield catalog.load(self._kinds, writer, settings, workers_lock)
+        yield handlers.load()
+        yield self._reload_when_asked(handlers)
         yield self._notifier.feed_watchdog(database.alive)
         yield self._learn(writer, readers)
         retention = Retention(
@@ -197,6 +206,17 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop)
+
+        loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload.set)
+
+    async def _reload_when_asked(self, handlers: catalog.Handlers) -> None:
+        """Load the handlers again at each SIGHUP."""
+        while await self._asked_to_reload.wait():
+            self._asked_to_reload.clear()
+            try:
+                await handlers.reload()
+            except Unavailable as failure:
+                log.error("The handlers stay as they are.", extra={"reason": failure.detail})  # noqa: TRY400 - what it says is all that is known
 
     def _asked_to_stop(self) -> None:
         """Drain; asked a second time, do not wait for what runs."""
@@ -294,6 +314,7 @@ class Daemon:
         commands: Commands,
         pool: Supervisor,
         settings: Settings,
+        handlers: catalog.Handlers,
     ) -> web.Application:
         readers = Readers(database)
         services = api.Services(
@@ -303,6 +324,7 @@ class Daemon:
             readers=readers,
             bus=self._bus,
             catalog=lambda: self._kinds.catalog,
+            reload_handlers=handlers.reload,
             layout=self._layout,
             logs=self._logs,
             workers=lambda: views.workers(pool),
@@ -311,6 +333,7 @@ class Daemon:
             slots=lambda: views.slots(settings, pool),
             ready=lambda: views.checks(readers, writer, pool, draining=self._stop.is_set()),
             estimate=self._estimates.of_job,
+            estimate_new=self._estimates.of_new,
             estimated_wait_s=self._estimates.wait_s,
             tally=lambda: writer.tally,
             storage_full=lambda: writer.storage_full,
@@ -339,8 +362,9 @@ def _spare_the_collector() -> None:
     """Have the garbage collector leave alone what the imports made, and look less often.
 
     A request's objects die by their reference counts; walking the modules for cycles after
-    every few hundred of them was 6 % of a submission.
+    every few hundred of them was 6 % of a submission. Dead workers and dials that failed are
+    cycles: what of them has outlived one look must not wait for the twentieth, hours later.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(20_000, 2, 2)

@@ -13,8 +13,10 @@ import uvloop
 
 from jobd import logs
 from jobd.api.server import SocketUnusable
+from jobd.clock import SystemClock
 from jobd.config import Config, ConfigError
 from jobd.daemon.run import EXIT_CONFIG, EXIT_IO_ERROR, Daemon
+from jobd.domain.clock import Clock
 from jobd.engine import recovery
 from jobd.files.layout import Layout
 from jobd.files.uploads import sweep_incoming
@@ -26,8 +28,8 @@ _NO_THREAD = "can't start new thread"
 """What Python says, with a RuntimeError, when the system has none left: it may pass."""
 
 
-def serve(config: Config, environ: Mapping[str, str]) -> int:
-    """Run the daemon until SIGTERM or SIGINT; return the exit status.
+def serve(config: Config, environ: Mapping[str, str], clock: Clock | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT; return the exit status. `clock`: not the machine's.
 
     0 after a drain, 74 when the database could not be written or the system has no thread
     left, 75 when another daemon holds the state folder or the socket, 78 when configuration
@@ -41,7 +43,7 @@ def serve(config: Config, environ: Mapping[str, str]) -> int:
         try:
             sweep_incoming(layout)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(Daemon(config, environ, layout).run())
+                return runner.run(Daemon(config, environ, layout, clock or SystemClock()).run())
         finally:
             os.close(lock)
     except recovery.AlreadyRunning as error:

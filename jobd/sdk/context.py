@@ -22,7 +22,7 @@ from jobd.sdk.artifacts import Artifacts
 from jobd.sdk.endings import Cancelled, Discard
 from jobd.sdk.files import KEY
 from jobd.sdk.link import AsyncLink, Link, Telling
-from jobd.sdk.meter import INTERVAL_S, Meter
+from jobd.sdk.meter import INTERVAL_S, Meter, Place
 from jobd.sdk.record import Record
 from jobd.sdk.text import shown
 
@@ -48,8 +48,8 @@ class JobInfo(msgspec.Struct, frozen=True):
     metadata: dict[str, str]
     traceparent: str | None
     restored_json: bytes | None
-    scratch_dir: Path
-    artifacts_dir: Path
+    scratch_dir: str | Path
+    artifacts_dir: str | Path
     allow_paths: tuple[str, ...]
     artifact_bytes: int
     files: dict[str, Path] = {}
@@ -66,6 +66,7 @@ class _Attempt:
         "_link",
         "_log",
         "_meter",
+        "_open_steps",
         "_record",
         "_restored",
         "_shared",
@@ -78,6 +79,7 @@ class _Attempt:
         self._info = job
         self._link = link
         self._meter = Meter(link.progress, progress_interval_s)
+        self._open_steps: list[Place] = []
         self._log: logging.LoggerAdapter[logging.Logger] | None = None
         self._restored: Any = msgspec.UNSET
         self._record = Record(Artifacts(job.artifacts_dir, job.artifact_bytes))
@@ -143,8 +145,9 @@ class _Attempt:
     @property
     def workdir(self) -> Path:
         """A private folder for this attempt's temporary files; removed after the attempt."""
-        self._info.scratch_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self._info.scratch_dir
+        folder = Path(self._info.scratch_dir)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
 
     @property
     def restored(self) -> Any:
@@ -192,9 +195,9 @@ class _Attempt:
         may be nested; the innermost counts.
         """
         name = shown(name, _STEP_NAME_CHARS)
-        outer = self._meter.place
         started_at, started_s = time.time(), time.monotonic()
-        self._meter.enter((name, index, count))
+        self._open_steps.append((name, index, count))
+        self._meter.enter(self._open_steps[-1])
         try:
             yield
         except BaseException as exc:
@@ -202,8 +205,9 @@ class _Attempt:
             raise
         finally:
             self._record.step_ended(name, started_at, time.monotonic() - started_s)
-            if outer[0] is not None:
-                self._meter.place = outer
+            self._open_steps.pop()
+            if self._open_steps:  # else the last one stays in sight until the next begins
+                self._meter.place = self._open_steps[-1]
 
     def artifact(self, name: str) -> Path:
         """Return where to write the file `name`; it is kept with the job if it exists at the end.

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,10 @@ class _Answer(msgspec.Struct, frozen=True):
     summary: tuple[int, int, int] | None
 
 
+def _call(fn: Callable[..., Any], ctx: Context, args: object) -> Any:
+    return fn(ctx, args)
+
+
 def run_sync(
     fn: Callable[..., Any],
     ctx: Context,
@@ -51,8 +55,9 @@ def run_sync(
     *,
     result_limits: ResultLimits,
     setup: Callable[[], Any] | None = None,
+    call: Callable[..., Any] = _call,
 ) -> Ended:
-    """Call a `def` handler and return how it ended. Never raises.
+    """Call a `def` handler, by `call`, and return how it ended. Never raises.
 
     What `setup` returns becomes `ctx.shared`; its time is not the attempt's.
     """
@@ -62,7 +67,7 @@ def run_sync(
         args = _decoded(fn, args_json)
         if setup is not None:
             began_s = _share(ctx, setup(), began_s)
-        answer = _answered(fn(ctx, args), result_limits)
+        answer = _answered(call(fn, ctx, args), result_limits)
     except BaseException as exc:  # noqa: BLE001 - SystemExit and MemoryError end a job too
         ended = _raised(exc, record)
     else:
@@ -185,18 +190,26 @@ def _completed(answer: _Answer, record: Record, limits: ResultLimits) -> Ended:
 
 
 def _timed(ended: Ended, record: Record, began_s: float) -> Ended:
-    return msgspec.structs.replace(
-        ended, steps=tuple(record.steps), duration_s=time.monotonic() - began_s
-    )
+    msgspec.structs.force_setattr(ended, "duration_s", time.monotonic() - began_s)
+    if record.steps:
+        msgspec.structs.force_setattr(ended, "steps", tuple(record.steps))
+    return ended
 
 
 def _encoded(value: Any) -> bytes:
     try:
-        return msgspec.json.encode(value)
+        return msgspec.json.encode(value, enc_hook=_as_json)
     except Exception as exc:  # noqa: BLE001 - surrogates, cycles, foreign types: each its own class
         raise Discard(
             code="result_invalid", message=f"the result is not JSON: {shown(exc)}"
         ) from None
+
+
+def _as_json(value: Any) -> Any:
+    """Return a read-only mapping, such as `ctx.metadata`, as what JSON has for it."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise NotImplementedError(f"{type(value).__name__} is no type of JSON")
 
 
 def _raised(exc: BaseException, record: Record) -> Ended:

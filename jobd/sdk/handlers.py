@@ -6,11 +6,18 @@ point, group `jobd.handlers`), and calling it (execution.py).
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar, overload
 
 from jobd.sdk.context import AsyncContext, Context
-from jobd.sdk.options import SETUP_TIMEOUT_S, Backoff, Options, check, check_function
+from jobd.sdk.options import (
+    NO_PROGRAMS,
+    SETUP_TIMEOUT_S,
+    Backoff,
+    Options,
+    check,
+    check_function,
+)
 
 _ATTRIBUTE = "__jobd__"
 
@@ -48,6 +55,7 @@ def handler(
     config: type[Any] | None = None,
     setup: Setup | None = None,
     setup_timeout_s: float = SETUP_TIMEOUT_S,
+    programs: Mapping[str, str] = NO_PROGRAMS,
 ) -> _Mark[A]: ...
 @overload
 def handler(
@@ -62,6 +70,7 @@ def handler(
     config: type[Any] | None = None,
     setup: Setup | None = None,
     setup_timeout_s: float = SETUP_TIMEOUT_S,
+    programs: Mapping[str, str] = NO_PROGRAMS,
 ) -> _Mark[dict[str, Any]]: ...
 def handler(  # noqa: PLR0913 - one name for each option
     fn: Callable[..., Any] | None = None,
@@ -77,6 +86,7 @@ def handler(  # noqa: PLR0913 - one name for each option
     config: type[Any] | None = None,
     setup: Setup | None = None,
     setup_timeout_s: float = SETUP_TIMEOUT_S,
+    programs: Mapping[str, str] = NO_PROGRAMS,
 ) -> Any:
     """Make a function the handler of a kind: `def f(ctx, args)` or `async def f(ctx, args)`.
 
@@ -91,8 +101,9 @@ def handler(  # noqa: PLR0913 - one name for each option
 
     An attempt that gives no sign of life for `heartbeat_timeout_s` (1 or more) is ended, and
     tried again; so is one whose worker and programs together take more than `memory_mb` (64
-    or more; for a `def` only). `setup` makes `ctx.shared`, within `setup_timeout_s`. Options
-    (options.py) says more of each.
+    or more; for a `def` only). `setup` makes `ctx.shared`, within `setup_timeout_s`.
+    `programs={"tesseract": "tesseract-ocr"}` names what must be installed, with its Debian
+    package. Options (options.py) says more of each.
 
     Whatever msgspec can write as JSON may be returned, None for no result, `Partial` when
     some items failed, or a path from `ctx.artifact()` to make that file the result. Raise
@@ -113,6 +124,7 @@ def handler(  # noqa: PLR0913 - one name for each option
         config,
         setup,
         setup_timeout_s,
+        programs,
     )
     check(options)
     mark = functools.partial(_marked, options)

@@ -7,7 +7,8 @@ failure of a job. Not here: the decorator (handlers.py).
 import inspect
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -20,6 +21,9 @@ MIN_MEMORY_MB = 64
 SETUP_TIMEOUT_S = 60.0
 
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,99}")
+
+NO_PROGRAMS: Mapping[str, str] = MappingProxyType({})
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -64,6 +68,9 @@ class Options(msgspec.Struct, frozen=True):
     next one tries again."""
     setup_timeout_s: float = SETUP_TIMEOUT_S
     """When a setup's worker is ended; the attempt's own time begins behind the setup."""
+    programs: Mapping[str, str] = NO_PROGRAMS
+    """What it runs besides itself: each program with the Debian package that has it. While
+    one is not installed the kind cannot run, and whoever asks for it is told the package."""
 
 
 def check(options: Options) -> None:
@@ -88,6 +95,7 @@ def check(options: Options) -> None:
             f"heartbeat_timeout_s must be {MIN_HEARTBEAT_S:g} or more, got {heartbeat_s!r}"
         )
     _check_memory(options.memory_mb)
+    _check_programs(options.programs)
 
 
 def check_function(options: Options, function: Callable[..., Any]) -> None:
@@ -116,6 +124,14 @@ def _check_memory(memory_mb: int | None) -> None:
         raise ValueError(
             f"memory_mb must be {MIN_MEMORY_MB} or more (the worker counts), got {memory_mb}"
         )
+
+
+def _check_programs(programs: Mapping[str, str]) -> None:
+    if not isinstance(programs, Mapping):
+        raise TypeError(f"programs must be a dict of program to package, got {programs!r}")
+    for name in (*programs, *programs.values()):
+        if not isinstance(name, str) or not _PROGRAM.fullmatch(name):
+            raise ValueError(f"programs must match ^{_PROGRAM.pattern}$, got {name!r}")
 
 
 def _check_setup(

@@ -116,6 +116,17 @@ def test_text_that_is_not_utf8_is_shown_escaped() -> None:
     assert (shown[1].message or "").startswith("\\udcff")
 
 
+def test_a_step_that_is_over_does_not_come_back() -> None:
+    def body(ctx: Context) -> None:
+        with ctx.step("render"):
+            pass
+        with ctx.step("read"):
+            pass
+        ctx.progress(pct=100)
+
+    assert [shown.step for shown in run(body).progress] == ["render", "read", "read"]
+
+
 def test_only_so_many_steps_are_timed() -> None:
     def body(ctx: Context) -> None:
         for _ in range(1001):

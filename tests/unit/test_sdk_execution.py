@@ -13,6 +13,7 @@ from jobd.sdk import Cancelled, Context, Discard, Partial, Retry, Snooze, handle
 from jobd.sdk.context import AsyncContext, JobInfo
 from jobd.sdk.execution import ResultLimits, run_async, run_sync
 from jobd.sdk.outcome import Ended
+from jobd.sdk.testing import run_handler
 
 LIMITS = ResultLimits(inline_result_bytes=100, result_bytes=1000)
 
@@ -64,8 +65,8 @@ def info(tmp_path: Path) -> JobInfo:
         metadata={},
         traceparent=None,
         restored_json=None,
-        scratch_dir=tmp_path / "scratch",
-        artifacts_dir=tmp_path / "artifacts" / "job_1" / "token",
+        scratch_dir=str(tmp_path / "scratch"),
+        artifacts_dir=str(tmp_path / "artifacts" / "job_1" / "token"),
         allow_paths=(),
         artifact_bytes=50,
     )
@@ -115,8 +116,8 @@ def test_none_is_no_result_and_makes_no_folder(info: JobInfo) -> None:
     ended = run(info, lambda ctx: None)
 
     assert (ended.status, ended.result_json, ended.result_artifact) == ("completed", None, None)
-    assert not info.artifacts_dir.exists()
-    assert not info.scratch_dir.exists()
+    assert not Path(info.artifacts_dir).exists()
+    assert not Path(info.scratch_dir).exists()
 
 
 def test_a_long_result_is_a_file(info: JobInfo) -> None:
@@ -402,3 +403,13 @@ async def test_a_cancelled_error_that_nobody_asked_for_is_a_failure(info: JobInf
         raise asyncio.CancelledError
 
     assert code(await run_io(info, body)) == ("handler_error", True)
+
+
+def test_a_read_only_mapping_is_a_result() -> None:
+    """`ctx.metadata` is one, and handlers like to give it back."""
+
+    @handler
+    def f(ctx: Context, args: dict[str, Any]) -> Any:
+        return ctx.metadata
+
+    assert run_handler(f, {}, metadata={"a": "b"}).result == {"a": "b"}

@@ -56,6 +56,10 @@ def test_options_are_kept_and_the_function_is_given_back() -> None:
         ({"memory_mb": True}, TypeError),
         ({"config": dict}, TypeError),
         ({"setup_timeout_s": 0}, ValueError),
+        ({"programs": "tesseract"}, TypeError),
+        ({"programs": {"/usr/bin/x": "x"}}, ValueError),
+        ({"programs": {"x": "x; reboot"}}, ValueError),
+        ({"programs": {"x": 1}}, ValueError),
     ],
 )
 def test_a_wrong_option_is_refused_at_once(options: dict[str, Any], error: type) -> None:
