@@ -14,7 +14,7 @@ from tests.e2e.conftest import Daemon
 from tests.e2e.test_cli_live import Terminal, painting
 
 INTERRUPTED, ENDED_OTHERWISE = 130, 7
-PAGES = 4
+PAGES = 40
 WORDS = "The quick brown fox"
 
 

@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from PIL import ImageFile
 from weasyprint.urls import (  # type: ignore[import-untyped]
     FatalURLFetchingError,
     URLFetcher,
     URLFetcherResponse,
 )
+
+# WeasyPrint has Pillow take pictures that are cut off, in the whole process: other handlers,
+# to which such a picture is an error, run in this worker too
+ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
 _SHOWN_CHARS = 200

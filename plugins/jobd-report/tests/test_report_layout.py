@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from jobd_report import template
 
@@ -191,3 +191,10 @@ def test_without_its_libraries_their_packages_are_named(
 
     assert code == "library_missing"
     assert "libpango-1.0-0 libpangoft2-1.0-0" in message
+
+
+def test_pillow_is_left_as_it_was(tmp_path: Path) -> None:
+    """Other handlers run in the same worker, and a cut-off picture is an error to them."""
+    made(csv=csv(tmp_path))
+
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
