@@ -193,6 +193,8 @@ class GroupCommit:
             items = self._take_ends()
         else:
             items = self._waiting.take()
+            if not items and not self._state.ready.has_work:
+                return None  # as behind most wakes: then nobody need look what is free
             if not self._stopped:
                 free = Free(dict(self._around.free_slots()), self._around.ahead())
         if not items and not self._state.ready.claimable(free.slots, ahead=free.ahead.places > 0):

@@ -95,6 +95,11 @@ class Ready:
         """Return the lane's queues, the next to be served first."""
         return list(self._lanes[lane])
 
+    @property
+    def has_work(self) -> bool:
+        """Whether some lane has a queue with work."""
+        return bool(self._lanes["cpu"] or self._lanes["io"])
+
     def claimable(self, free: Mapping[Lane, int], *, ahead: bool = False) -> bool:
         """Whether some lane has both a free slot, or room ahead, and a queue with work."""
         if ahead and self._lanes["cpu"] and not self._waits:
