@@ -22,7 +22,7 @@ from tests.power import ext4, load, recording, replay
 
 LIVES = 4
 ACKS = 60
-STATES = 3000
+STATES = 1000
 SERVED = 6
 CYCLES = 10
 
