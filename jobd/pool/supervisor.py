@@ -286,11 +286,11 @@ class Supervisor:
         return idlest
 
     def _pass_on(self, attempt: Attempt) -> bool:
-        """Hand one that was taken back to an idle worker; False if there is none.
+        """Hand one that was taken back to an idle worker of its lane; False if there is none.
 
         It goes past the queue: what waits there and could have that worker is on its way.
         """
-        worker = None if self._draining else self._idlest("cpu")
+        worker = None if self._draining else self._idlest(attempt.claim.lane)
         if worker is None:
             return False
         again = self._start(worker, attempt.claim, attempt.limits, attempt.share)

@@ -145,10 +145,11 @@ class Pool:
         await self.listener.until(lambda: bool(self.listener.messages(claim)) or task.done())
         return task
 
-    def halt(self) -> None:
-        """SIGSTOP the only worker and wait until it stands still."""
-        os.kill(self.worker.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, self.worker.pid, os.WSTOPPED | os.WNOWAIT)
+    def halt(self, pid: int | None = None) -> None:
+        """SIGSTOP the only worker, or this one, and wait until it stands still."""
+        pid = self.worker.pid if pid is None else pid
+        os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
 
     async def close(self) -> None:
         await self.supervisor.close()
