@@ -19,7 +19,7 @@ INSERT INTO jobs (
   started_at, finished_at, expires_at, attempt, max_attempts, timeout_ms, retention_ms, event_id
 )
 SELECT
-  i, printf('job_%032x', i), 'bench', :kind, :queue, 'io', 5, :status, :run_at, :now, :now,
+  i, printf('job_%032x', i), :principal, :kind, :queue, 'io', 5, :status, :run_at, :now, :now,
   iif(:done, :now, NULL), iif(:done, :now, NULL), :expires_at,
   :done, 3, 3600000, 604800000, (1 << 40) + i
 FROM n
@@ -48,6 +48,7 @@ def fill(
     scheduled: int = 0,
     queue: str = "default",
     kept_s: float = 604_800.0,
+    principal: str = "bench",
 ) -> None:
     """Make a database with so many jobs; what is finished is kept for `kept_s` from now on."""
     asyncio.run(_made(path))
@@ -72,6 +73,7 @@ def fill(
                 "last": first + count - 1,
                 "kind": KIND,
                 "queue": queue,
+                "principal": principal,
                 "status": status,
                 "run_at": now + 86_400_000 if status == "scheduled" else None,
                 "now": now,

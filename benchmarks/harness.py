@@ -123,13 +123,18 @@ def daemon(
 
 
 def ask(
-    path: str, method: str, url: str, body: bytes | None = None
+    path: str,
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    *,
+    media_type: str = "application/json",
 ) -> tuple[int, dict[str, str], bytes]:
     """Make one request over the socket."""
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(path)
-    headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
+    headers = {"Content-Type": media_type, "Prefer": "respond-async"}
     connection.request(method, url, body, headers)
     response = connection.getresponse()
     answer = response.status, dict(response.getheaders()), response.read()

@@ -6,12 +6,14 @@ after comparing with what was there. Where a row has two sides they alternate; m
 several rounds count. Each row's file says how it is measured and how fair that is:
 
     submits.py     durable submits and polls beside a bare handler, fsyncs per job
+    bulk.py        batches, and what others wait behind the worst of them
     throughput.py  a backlog of no-ops on two workers
     latency.py     a job there and back, pause, cancel
     overrun.py     jobs behind a head that takes too long
     hold.py        how long the writer is held, how large the WAL grows
     backlog.py     beside millions of rows; an idle daemon; a start after kill -9
     workers.py     a worker dies; every worker hogs its core
+    lists.py       pages of a long list
     sse.py         1,000 streams; upload.py: a large upload; hour.py: an hour at a steady rate
     peers/         the same jobs through other queues; scale.py: the plots
 
@@ -27,9 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import backlog
+import bulk
 import hold
 import hour
 import latency
+import lists
 import overrun
 import report
 import scale
@@ -47,6 +51,7 @@ QUICK = Size(rounds=2, requests=3_000, events=30, upload_mb=200, rows=20_000)
 
 MEASURES: dict[str, Callable[[Size], list[Row]]] = {
     "submits": submits.measured,
+    "bulk": bulk.measured,
     "throughput": throughput.measured,
     "latency": latency.round_trips,
     "overrun": overrun.measured,
@@ -57,6 +62,7 @@ MEASURES: dict[str, Callable[[Size], list[Row]]] = {
     "polls": submits.polls,
     "deaths": lambda size: workers.deaths(size.rounds * 3),
     "hogged": lambda size: [workers.hogged(size.rounds, size.requests // 3)],
+    "lists": lists.measured,
     "sse": lambda size: sse.measured(1000, size.events),
     "upload": lambda size: [upload.growth(size.upload_mb)],
 }

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from jobd.api.attempts import AttemptRoutes
+from jobd.api.batches import BatchRoutes
 from jobd.api.events import EventRoutes
 from jobd.api.handlers import HandlerRoutes
 from jobd.api.health import HealthRoutes
@@ -17,6 +18,7 @@ from jobd.api.hub import Hub
 from jobd.api.jobs import JobRoutes
 from jobd.api.logs import LogRoutes
 from jobd.api.middleware import boundary
+from jobd.api.openapi.routes import OpenApiRoutes
 from jobd.api.queues import QueueRoutes
 from jobd.api.results import ResultRoutes
 from jobd.api.services import Services
@@ -29,6 +31,7 @@ from jobd.api.workers import WorkerRoutes
 __all__ = ["Services", "build"]
 
 _JOB = "/v1/jobs/{job_id}"
+_BATCH = "/v1/batches/{batch_id}"
 _UPLOAD = "/v1/uploads/{file_id}"
 _QUEUE = "/v1/queues/{name}"
 
@@ -43,13 +46,19 @@ def build(services: Services) -> web.Application:
         limit=services.config.limits.streams_per_principal,
         keep_alive_s=services.keep_alive_s,
     )
-    hub = Hub(services.bus, services.readers, progress_interval_s=services.progress_interval_s)
+    hub = Hub(
+        services.bus,
+        services.readers,
+        progress_interval_s=services.progress_interval_s,
+        public_url=services.public_url,
+    )
     app = web.Application(
         middlewares=[boundary(services.clock)],
         client_max_size=services.config.limits.body_bytes,
     )
     routes = [
         *_job_routes(services, waits),
+        *_batch_routes(services),
         *_stream_routes(services, streams, hub),
         *_other_routes(services),
     ]
@@ -90,6 +99,17 @@ def _job_routes(services: Services, waits: Waits) -> list[_Route]:
     ]
 
 
+def _batch_routes(services: Services) -> list[_Route]:
+    batches = BatchRoutes(services)
+    return [
+        ("POST", "/v1/batches", batches.create),
+        ("GET", "/v1/batches", batches.page),
+        ("GET", _BATCH, batches.read),
+        ("POST", f"{_BATCH}/cancel", batches.cancel),
+        ("POST", f"{_BATCH}/retry", batches.retry),
+    ]
+
+
 def _stream_routes(services: Services, streams: Streams, hub: Hub) -> list[_Route]:
     events, logs = EventRoutes(services, streams, hub), LogRoutes(services, streams)
     return [
@@ -119,6 +139,7 @@ def _other_routes(services: Services) -> list[_Route]:
         ("GET", "/v1/status", health.status),
         ("GET", "/livez", health.alive),
         ("GET", "/readyz", health.ready),
+        ("GET", "/openapi.json", OpenApiRoutes(services).document),
     ]
 
 

@@ -61,7 +61,14 @@ class Documents:
             reason = "storage_full" if services.storage_full() else "slot"
         estimate = services.estimate_new(new, now_ms)
         poll_s = new_retry_after_s(new, now_ms, estimate)
-        body = render_created(new, now_ms, poll_s=poll_s, estimate=estimate, waiting_for=reason)
+        body = render_created(
+            new,
+            now_ms,
+            poll_s=poll_s,
+            estimate=estimate,
+            waiting_for=reason,
+            public_url=services.public_url,
+        )
         return body, poll_s
 
     def _document(self, job: Job, position: Position | None) -> Document:
@@ -86,6 +93,7 @@ class Documents:
                     runnable=catalog is None or job.kind in catalog.handlers,
                     storage_full=services.storage_full(),
                 ),
+                public_url=services.public_url,
             )
         )
 

@@ -31,7 +31,7 @@ from jobd.wire.rendering import render_past_event
 MAX_TIMEOUT_S = 3600
 
 _OF_JOB = ("last_event_id", "timeout", "logs")
-_OF_ALL = ("last_event_id", "timeout", "kind", "queue", "status")
+_OF_ALL = ("last_event_id", "timeout", "kind", "queue", "batch_id", "status")
 _JSON = "application/json"
 _PAGE = 500
 
@@ -84,7 +84,8 @@ class EventRoutes:
 
     async def _history(self, job: Job) -> web.Response:
         moments = await history_of(self._readers, job)
-        document = EventList([render_past_event(event, state) for event, state in moments])
+        url = self._services.public_url
+        document = EventList([render_past_event(event, state, url) for event, state in moments])
         headers = {
             "Content-Type": _JSON,
             "Cache-Control": "private, no-cache",
@@ -119,7 +120,9 @@ class EventRoutes:
         else:
             newer = [moment for moment in moments if moment[0].id > seen_id]
         newest_id = max(last.id, seen_id or 0)
-        return _Past(b"".join(map(sse.frame, newer)), newest_id, last.terminal)
+        url = self._services.public_url
+        frames = b"".join(sse.frame(moment, url) for moment in newer)
+        return _Past(frames, newest_id, last.terminal)
 
     @contextmanager
     def _log_lines(self, job: Job, stream: Stream) -> Iterator[None]:
@@ -158,7 +161,8 @@ class EventRoutes:
                 if seen_id is not None:
                     newer = self._newer(seen_id, stream, listen)
                     async for moments in newer:
-                        frames = [sse.frame(moment) for moment in moments if wanted(moment[1])]
+                        url = self._services.public_url
+                        frames = [sse.frame(one, url) for one in moments if wanted(one[1])]
                         await response.write(b"".join(frames))
                 await self._streams.send(stream, response)
             return response
@@ -192,7 +196,7 @@ def _timeout_s(request: web.Request) -> int:
 def _wanted(request: web.Request) -> Callable[[Job], bool]:
     """Return which jobs a stream of all of them tells of; raises Malformed."""
     principal = request[PRINCIPAL]
-    kind, queue = request.query.get("kind"), request.query.get("queue")
+    kind, queue, batch_id = (request.query.get(name) for name in ("kind", "queue", "batch_id"))
     statuses = parameters.statuses(request)
 
     def wanted(job: Job) -> bool:
@@ -200,6 +204,7 @@ def _wanted(request: web.Request) -> Callable[[Job], bool]:
             job.principal == principal
             and (kind is None or job.kind == kind)
             and (queue is None or job.queue == queue)
+            and (batch_id is None or job.batch_id == batch_id)
             and (not statuses or job.status in statuses)
         )
 

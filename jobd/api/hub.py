@@ -44,10 +44,13 @@ class _Pace(msgspec.Struct):
 class Hub:
     """Passes events on to the streams that listen."""
 
-    def __init__(self, bus: Bus, readers: Readers, *, progress_interval_s: float) -> None:
+    def __init__(
+        self, bus: Bus, readers: Readers, *, progress_interval_s: float, public_url: str
+    ) -> None:
         self._bus = bus
         self._readers = readers
         self._progress_interval_s = progress_interval_s
+        self._public_url = public_url
         self._of_job: defaultdict[int, list[Stream]] = defaultdict(list)
         self._of_all: dict[Stream, Callable[[Job], bool]] = {}
         self._following = Following(readers)
@@ -171,7 +174,7 @@ class Hub:
         interested = [stream for stream, wanted in self._of_all.items() if wanted(job)]
         if not listeners and not interested:
             return
-        frame = sse.frame(moment)
+        frame = sse.frame(moment, self._public_url)
         for stream in (*listeners, *interested):
             stream.offer(event.id, frame)
         if event.terminal:

@@ -14,7 +14,9 @@ from jobd.api import lookup, parameters
 from jobd.api.answers import answer
 from jobd.api.auth import PRINCIPAL
 from jobd.api.codec import Decoder, encode, read_json
+from jobd.api.conditions import check_digest, refuse_unmatched
 from jobd.api.documents import Document, Documents, etag
+from jobd.api.middleware import REQUEST_ID
 from jobd.api.preferences import (
     Preferences,
     idempotency_key,
@@ -51,6 +53,7 @@ class JobRoutes:
         self._limits = services.config.limits
         self._waits = waits
         self._documents = Documents(services)
+        self._url = services.public_url + ROUTE
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """Store a job and answer 202; 200 when it was done within the time to wait."""
@@ -62,6 +65,8 @@ class JobRoutes:
             limit_bytes=self._limits.body_bytes,
             timeout_s=self._services.body_timeout_s,
         )
+        if "Content-Digest" in request.headers:
+            check_digest(request.headers, body)
         asked = _decoder.decode(body)
         accepted = await self._services.commands.submit(
             Submission(
@@ -77,6 +82,7 @@ class JobRoutes:
                 retention_s=asked.retention_seconds,
                 metadata=asked.metadata,
                 traceparent=traceparent(request.headers),
+                request_id=request[REQUEST_ID] if "X-Request-Id" in request.headers else None,
                 callback_url=asked.callback_url,
                 callback_events=asked.callback_events,
                 idempotency=None if key is None else _idempotency(key, asked),
@@ -127,7 +133,7 @@ class JobRoutes:
         body, poll_s = self._documents.encode_new(accepted.new, now_ms)
         headers = (
             f"{_SUBMITTED}ETag: {etag(accepted.event_id)}\r\nRetry-After: {poll_s}\r\n"
-            f"Location: {ROUTE}/{accepted.new.job_id}\r\n{_applied(wishes)}"
+            f"Location: {self._url}/{accepted.new.job_id}\r\n{_applied(wishes)}"
         )
         return answer(request, 202, headers, body, now_ms=now_ms)
 
@@ -138,26 +144,28 @@ class JobRoutes:
         job = document.job
         version = "".join(f"{name}: {value}\r\n" for name, value in document.version().items())
         headers = (
-            f"{_SUBMITTED}{version}Location: {ROUTE}/{job.job_id}\r\n{_applied(wishes)}"
+            f"{_SUBMITTED}{version}Location: {self._url}/{job.job_id}\r\n{_applied(wishes)}"
             f"{_REPLAYED if replayed else ''}"
         )
         body = self._documents.encode(document)
         return answer(request, 200 if job.done else 202, headers, body, now_ms=document.now_ms)
 
     async def page(self, request: web.Request) -> web.Response:
-        """Answer a page of the caller's jobs, newest first."""
+        """Answer a page of the caller's jobs, newest first; it may be short and not the last."""
         asked = parameters.job_filter(request, request[PRINCIPAL])
-        jobs = await self._services.readers.list(asked)
-        shown = jobs[: asked.limit - 1]
-        token = parameters.page_token(asked, shown[-1].seq) if len(jobs) > len(shown) else None
-        links = [f'<{parameters.page_url(request, None)}>; rel="first"']
-        if token is not None:
-            links.append(f'<{parameters.page_url(request, token)}>; rel="next"')
+        jobs, before_seq = await self._services.readers.page(asked)
+        url = self._services.public_url
+        links = [f'<{parameters.page_url(request, None, url)}>; rel="first"']
+        token = None
+        if before_seq is not None:
+            token = parameters.page_token(asked, before_seq)
+            links.append(f'<{parameters.page_url(request, token, url)}>; rel="next"')
         now_ms = self._services.clock.wall_ms()
         estimate = self._services.estimate
-        document = JobList(
-            [render_job(job, now_ms, estimate(job, now_ms, None)) for job in shown], token
-        )
+        entries = [
+            render_job(job, now_ms, estimate(job, now_ms, None), public_url=url) for job in jobs
+        ]
+        document = JobList(entries, token)
         headers = {**_JSON, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
         headers["Link"] = ", ".join(links)
         return web.Response(body=encode(document), headers=headers)
@@ -214,13 +222,18 @@ class JobRoutes:
         job = await self._services.commands.retry(found.job_id)
         document = await self._documents.of(job)
         headers = {**_JSON, "Cache-Control": "no-store", **document.version()}
-        headers["Location"] = f"{ROUTE}/{job.job_id}"
+        headers["Location"] = f"{self._url}/{job.job_id}"
         return web.Response(body=self._documents.encode(document), status=202, headers=headers)
 
     async def delete(self, request: web.Request) -> web.Response:
-        """Delete a job that is over, and all that is kept of it."""
+        """Delete a job that is over, and all that is kept of it.
+
+        Its version is a weak one, which If-Match never matches, but for `*`.
+        """
         parameters.check(request)
         job = await lookup.find_job(self._services, request)
+        if job.done:  # else it is refused anyway
+            refuse_unmatched(request.headers, etag(job.event_id))
         await self._services.commands.delete(job.job_id)
         return web.Response(status=204)
 

@@ -42,4 +42,5 @@ def _unknown(job_id: str) -> NotFound:
 
 
 def _expired(job_id: str) -> Gone:
-    return Gone("job_expired", f"The job {job_id} is older than its retention.")
+    detail = f"The job {job_id} is older than its retention."
+    return Gone("job_expired", detail, job_id=job_id)

@@ -28,6 +28,7 @@ _LIST = frozenset(
         "status",
         "kind",
         "queue",
+        "batch_id",
         "created_after",
         "created_before",
         "idempotency_key",
@@ -56,21 +57,19 @@ def check(request: web.Request, known: Collection[str] = ()) -> None:
 
 
 def job_filter(request: web.Request, principal: str) -> JobFilter:
-    """Return which of the principal's jobs are asked for; raises Malformed.
-
-    `limit` is one more than the page size, so that the reader tells if there is a next page.
-    """
+    """Return which of the principal's jobs are asked for; raises Malformed."""
     check(request, _LIST)
     query = request.query
     asked = JobFilter(
         statuses=statuses(request),
         kind=query.get("kind"),
         queue=query.get("queue"),
+        batch_id=query.get("batch_id"),
         created_after_ms=_moment(request, "created_after"),
         created_before_ms=_moment(request, "created_before"),
         idempotency_key=query.get("idempotency_key"),
         principal=principal,
-        limit=_page_size(query.get("page_size")) + 1,
+        limit=_page_size(query.get("page_size")),
     )
     token = query.get("page_token")
     if not token:
@@ -78,18 +77,19 @@ def job_filter(request: web.Request, principal: str) -> JobFilter:
     return msgspec.structs.replace(asked, before_seq=_before_seq(token, asked))
 
 
-def page_token(asked: JobFilter, last_seq: int) -> str:
-    """Return the token of the page behind the job `last_seq`."""
-    token = last_seq.to_bytes(_SEQ_BYTES) + _digest(asked)
+def page_token(asked: JobFilter, before_seq: int) -> str:
+    """Return the token of the page that begins below the job `before_seq`."""
+    token = before_seq.to_bytes(_SEQ_BYTES) + _digest(asked)
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 
 
-def page_url(request: web.Request, token: str | None) -> str:
+def page_url(request: web.Request, token: str | None, public_url: str = "") -> str:
     """Return this request's URL with `token` in place of its own; None: the first page."""
     pairs = [(name, value) for name, value in request.query.items() if name != "page_token"]
     if token is not None:
         pairs.append(("page_token", token))
-    return f"{request.path}?{urlencode(pairs)}" if pairs else request.path
+    url = public_url + request.path
+    return f"{url}?{urlencode(pairs)}" if pairs else url
 
 
 def _before_seq(token: str, asked: JobFilter) -> int:

@@ -136,5 +136,6 @@ def idempotency_key(headers: CIMultiDictProxy[str]) -> str | None:
 
 def traceparent(headers: CIMultiDictProxy[str]) -> str | None:
     """Return the caller's trace context; None, as if it were absent, when it is not valid."""
-    match = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    values = headers.getall("traceparent", ())
+    match = _TRACEPARENT.fullmatch(values[0]) if len(values) == 1 else None
     return None if match is None else match[1] or match[2]

@@ -13,7 +13,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from jobd.api.codec import encode
-from jobd.domain.errors import Conflict, FieldError, JobdError
+from jobd.domain.errors import Conflict, FieldError, Gone, JobdError
 from jobd.domain.jobs import JobError
 from jobd.wire import rendering
 from jobd.wire.problems import MEDIA_TYPE, Problem, type_uri
@@ -29,6 +29,7 @@ class Kind(NamedTuple):
 PROBLEMS: Mapping[str, Kind] = {
     "malformed_json": Kind(400, "The body is not JSON"),
     "malformed_body": Kind(400, "The body could not be read"),
+    "digest_mismatch": Kind(400, "The body is not what its digest says"),
     "invalid_parameter": Kind(400, "A parameter has an invalid value"),
     "unknown_parameter": Kind(400, "There is no such parameter"),
     "invalid_page_token": Kind(400, "The page token is not valid here"),
@@ -37,6 +38,7 @@ PROBLEMS: Mapping[str, Kind] = {
     "invalid_token": Kind(401, "The token is not valid"),
     "not_found": Kind(404, "There is no such thing"),
     "job_not_found": Kind(404, "There is no such job"),
+    "batch_not_found": Kind(404, "There is no such batch"),
     "method_not_allowed": Kind(405, "The method is not allowed here"),
     "not_acceptable": Kind(406, "Nothing here is acceptable to the caller"),
     "body_timeout": Kind(408, "The body did not arrive in time"),
@@ -47,14 +49,20 @@ PROBLEMS: Mapping[str, Kind] = {
     "input_missing": Kind(409, "An input of the job has been removed"),
     "upload_in_use": Kind(409, "A job still needs the upload"),
     "result_not_ready": Kind(409, "The job has no result yet"),
+    "idempotency_in_progress": Kind(409, "A request with this Idempotency-Key is under way"),
+    "nothing_to_retry": Kind(409, "No job of the batch can be retried so"),
     "job_failed": Kind(409, "The job has no result, as it did not complete"),
     "job_expired": Kind(410, "The job has expired"),
+    "batch_expired": Kind(410, "The batch has expired"),
+    "precondition_failed": Kind(412, "It is not as the caller has it"),
     "body_too_large": Kind(413, "The body is too large"),
     "args_too_large": Kind(413, "The args are too large"),
     "upload_too_large": Kind(413, "The upload is too large"),
     "unsupported_media_type": Kind(415, "The form of the body is not taken"),
+    "range_not_satisfiable": Kind(416, "The part that is asked for is not there"),
     "validation_error": Kind(422, "The request breaks a rule"),
     "unknown_kind": Kind(422, "No installed plugin handles this kind"),
+    "batch_rejected": Kind(422, "Nothing of the batch is queued"),
     "callback_url_forbidden": Kind(422, "The callback URL is not allowed"),
     "idempotency_key_reused": Kind(422, "The Idempotency-Key was used for another request"),
     "too_many_streams": Kind(429, "Too many streams are open"),
@@ -95,6 +103,14 @@ class JobFailed(Conflict):
         self.error = error
 
 
+class RangeNotSatisfiable(JobdError):  # noqa: N818 - named as its base's other kinds are
+    """A part was asked for that begins behind the end; says where the end is."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__("range_not_satisfiable", f"There are {size_bytes} bytes.")
+        self.size_bytes = size_bytes
+
+
 def of_error(error: JobdError, request_id: str) -> web.Response:
     """Return the problem document of an expected error; KeyError if its code is unknown."""
     status = PROBLEMS[error.code].status
@@ -104,7 +120,10 @@ def of_error(error: JobdError, request_id: str) -> web.Response:
     elif status in _TRY_AGAIN:
         # jitter, so that clients that were refused together do not come back together
         headers["Retry-After"] = str(random.randint(1, _LONGEST_JITTER_S))  # noqa: S311
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size_bytes}"
     job_error = error.error if isinstance(error, JobFailed) else None
+    job_id = error.job_id if isinstance(error, Gone) else None
     return _response(
         error.code,
         error.detail,
@@ -113,6 +132,7 @@ def of_error(error: JobdError, request_id: str) -> web.Response:
         errors=error.errors,
         retryable=error.retryable,
         job_error=job_error,
+        job_id=job_id,
     )
 
 
@@ -143,6 +163,7 @@ def _response(
     errors: tuple[FieldError, ...] = (),
     retryable: bool | UnsetType = UNSET,
     job_error: JobError | None = None,
+    job_id: str | None = None,
 ) -> web.Response:
     kind = PROBLEMS[code]
     problem = Problem(
@@ -156,6 +177,7 @@ def _response(
         errors=errors,
         retryable=retryable,
         error=UNSET if job_error is None else rendering.render_error(job_error),
+        job_id=UNSET if job_id is None else job_id,
     )
     return web.Response(
         body=encode(problem),

@@ -1,8 +1,11 @@
 """What a job leaves: its result and its artifacts, as they were stored.
 
-Tags are strong, as the bytes never change: the tag is the digest. A file is sent in
+Tags are strong, as the bytes never change: the tag is the digest. A part is sent only of the
+version that the caller has, so that a broken download can be resumed. A file is sent in
 chunks with the length that was stored; one that is not that long is a bug or somebody's
-hand, and is refused rather than sent. Not here: results inside the job document (jobs.py).
+hand, and is refused rather than sent.
+
+Not here: results inside the job document (jobs.py), which part is asked for (conditions.py).
 """
 
 import asyncio
@@ -17,6 +20,7 @@ from aiohttp import web
 
 from jobd.api import lookup, parameters
 from jobd.api.codec import encode
+from jobd.api.conditions import refuse_unmatched, wanted_part
 from jobd.api.middleware import REQUEST_ID, identity_headers
 from jobd.api.preferences import matches
 from jobd.api.problems import JobFailed
@@ -41,16 +45,10 @@ class ResultRoutes:
         self._services = services
 
     async def result(self, request: web.Request) -> web.StreamResponse:
-        """Send the result of a job that completed."""
+        """Send the result of a job that completed, or a part of it."""
         parameters.check(request)
         job = await lookup.find_job(self._services, request, detail=True)
-        result = self._result_of(job)
-        headers = self._headers(job, result)
-        if matches(request.headers, headers["ETag"]):
-            return web.Response(status=304, headers=_of_304(headers))
-        if result.body is not None:
-            return web.Response(body=result.body, headers=headers)
-        return await self._send(request, result, headers)
+        return await self._answer(request, job, self._result_of(job))
 
     def _result_of(self, job: Job) -> Result:
         if not job.done:
@@ -73,13 +71,13 @@ class ResultRoutes:
         parameters.check(request)
         job = await lookup.find_job(self._services, request)
         found = await self._services.readers.artifacts(job.job_id)
-        url = f"/v1/jobs/{job.job_id}/artifacts"
+        url = f"{self._services.public_url}/v1/jobs/{job.job_id}/artifacts"
         document = render_artifacts(found, lambda name: f"{url}/{quote(name, safe='')}")
         headers = {"Content-Type": "application/json", "Cache-Control": "private, no-cache"}
         return web.Response(body=encode(document), headers=headers)
 
     async def artifact(self, request: web.Request) -> web.StreamResponse:
-        """Send one file that a job left, whatever became of the job."""
+        """Send one file that a job left, or a part of it, whatever became of the job."""
         parameters.check(request)
         job = await lookup.find_job(self._services, request)
         name = request.match_info["name"]
@@ -90,10 +88,26 @@ class ResultRoutes:
         file = Result(
             found.media_type, found.size_bytes, found.sha256, path=found.path, filename=found.name
         )
-        headers = self._headers(job, file)
-        if matches(request.headers, headers["ETag"]):
+        return await self._answer(request, job, file)
+
+    async def _answer(self, request: web.Request, job: Job, result: Result) -> web.StreamResponse:
+        """Answer with what is asked for of a result: all of it, a part, or that it is known."""
+        headers = self._headers(job, result)
+        etag = headers["ETag"]
+        refuse_unmatched(request.headers, etag)
+        if matches(request.headers, etag):
             return web.Response(status=304, headers=_of_304(headers))
-        return await self._send(request, file, headers)
+        part, status = range(result.size_bytes), 200
+        if request.method == "GET":
+            wanted = wanted_part(request.headers, etag, result.size_bytes)
+            if wanted is not None:
+                part, status = wanted, 206
+                span = f"{part.start}-{part.stop - 1}"
+                headers["Content-Range"] = f"bytes {span}/{result.size_bytes}"
+        if result.body is not None:
+            body = result.body[part.start : part.stop]
+            return web.Response(status=status, body=body, headers=headers)
+        return await self._send(request, result, part, status, headers)
 
     def _headers(self, job: Job, result: Result) -> dict[str, str]:
         now_ms = self._services.clock.wall_ms()
@@ -105,6 +119,7 @@ class ResultRoutes:
         headers = {
             "Content-Type": result.media_type,
             "ETag": f'"{result.sha256}"',
+            "Accept-Ranges": "bytes",
             "Repr-Digest": f"sha-256=:{digest}:",
             "Cache-Control": f"private, {caching}",
             "X-Content-Type-Options": "nosniff",
@@ -115,16 +130,23 @@ class ResultRoutes:
         return headers
 
     async def _send(
-        self, request: web.Request, result: Result, headers: dict[str, str]
+        self,
+        request: web.Request,
+        result: Result,
+        part: range,
+        status: int,
+        headers: dict[str, str],
     ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={**headers, **identity_headers(request[REQUEST_ID])})
-        response.content_length = result.size_bytes
+        headers |= identity_headers(request[REQUEST_ID])
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_length = len(part)
         loop = asyncio.get_running_loop()
         with await loop.run_in_executor(None, self._open, result) as file:
             await response.prepare(request)
             if request.method == "HEAD":
                 return response
-            left = result.size_bytes
+            file.seek(part.start)
+            left = len(part)
             while left:
                 chunk = await loop.run_in_executor(None, _read, file, min(left, CHUNK_BYTES))
                 await response.write(chunk)

@@ -4,6 +4,7 @@ Not here: the routes (app.py).
 """
 
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 """The default of 128 refuses part of a burst of 256 connects."""
@@ -24,9 +28,23 @@ SERVER_LIMITS: dict[str, Any] = {
     "handler_cancellation": False,
     "keepalive_timeout": 15.0,
     "lingering_time": 2.0,
+    "logger": log,
     "shutdown_timeout": 5.0,
 }
 """What the server is given besides the routes; a request's own limits are the handlers'."""
+
+
+def _is_no_clients_fault(record: logging.LogRecord) -> bool:
+    """Keep what aiohttp logs, but a client's bad bytes: of those one line, no traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, HttpProcessingError):
+        return True
+    reason = error.message.partition("\n")[0]
+    log.info("A client sent what is no HTTP.", extra={"reason": reason})
+    return False
+
+
+log.addFilter(_is_no_clients_fault)
 
 
 class SocketUnusable(Exception):  # noqa: N818 - the word the operator reads

@@ -66,3 +66,8 @@ class Services:
     """How long a stream may be silent."""
     progress_interval_s: float = 0.5
     """At most one event in it tells of a job's progress."""
+
+    @property
+    def public_url(self) -> str:
+        """What URLs in answers begin with; empty when they are relative."""
+        return self.config.server.public_url.rstrip("/")

@@ -41,10 +41,10 @@ LOG = "job.log"
 _ID = re.compile(r"[0-9]{1,19}")
 
 
-def frame(moment: Moment) -> bytes:
-    """Return an event as a stream carries it."""
+def frame(moment: Moment, public_url: str) -> bytes:
+    """Return an event as a stream carries it; the job's URLs begin with `public_url`."""
     event, job = moment
-    return frame_of(event.id, event.type, encode(render_event(event, job)))
+    return frame_of(event.id, event.type, encode(render_event(event, job, public_url)))
 
 
 def frame_of(id_: int, type_: str, data: bytes) -> bytes:

@@ -39,7 +39,7 @@ class UploadRoutes:
         )
         received = await receive(pieces, self._services.layout, limit_bytes=limit_bytes)
         upload = await self._services.commands.add_upload(request[PRINCIPAL], received)
-        location = f"/v1/uploads/{upload.file_id}"
+        location = f"{self._services.public_url}/v1/uploads/{upload.file_id}"
         headers = {**_JSON, "Cache-Control": "no-store", "Location": location}
         return web.Response(body=encode(render_upload(upload)), status=201, headers=headers)
 

@@ -3,6 +3,7 @@
 import click
 
 from jobd import __version__
+from jobd.cli import curl
 from jobd.cli.exits import MEANINGS
 from jobd.cli.options import Environ, connect, socket_option
 from jobd.client import ClientError
@@ -13,7 +14,8 @@ from jobd.client import ClientError
 @click.pass_obj
 def version(environ: Environ, *, socket: str | None) -> None:
     """Print the version of this program, and of the daemon if one answers."""
-    click.echo(f"jobd {__version__}")
+    if not curl.asked():
+        click.echo(f"jobd {__version__}")
     with connect(environ, socket) as client:
         try:
             status = client.status().value

@@ -1,7 +1,8 @@
-"""Where the bytes of a result go: stdout, or a file that is whole or not there at all."""
+"""Where the bytes of a result go: stdout, or a file that is whole or not there at all.
 
-import os
-import secrets
+Not here: how a file becomes whole (client/downloads.py).
+"""
+
 import sys
 from pathlib import Path
 
@@ -23,26 +24,10 @@ def print_download(download: Download) -> None:
 def save_download(download: Download, path: Path) -> None:
     """Put the bytes at `path`, replacing a file there once all of them have arrived.
 
-    FileError when it cannot be written; then, and after BadAnswer, a file at `path` is as
-    it was. A pipe or a device is written to, never replaced.
+    FileError when it cannot be written; then, and after a ClientError, a file at `path` is
+    as it was. A pipe or a device is written to, never replaced.
     """
     try:
-        if path.exists() and not path.is_file():
-            with path.open("wb") as device:
-                device.writelines(download.chunks())
-        else:
-            _replace(download, path.resolve())
+        download.save(path)
     except OSError as error:
         raise click.FileError(str(path), hint=error.strerror) from error
-
-
-def _replace(download: Download, path: Path) -> None:
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            file.writelines(download.chunks())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

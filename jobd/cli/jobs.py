@@ -1,11 +1,12 @@
 """The commands about jobs that are there: ls, show, wait, cancel, retry, rm, result."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
-from jobd.cli import jobview
+from jobd.cli import curl, jobview
 from jobd.cli.download import print_download, save_download
 from jobd.cli.errors import report, say
 from jobd.cli.exits import of_error
@@ -101,6 +102,8 @@ def wait(
     Exits 7 when the job ended failed or cancelled. Ctrl-C stops the wait, not the job.
     """
     with connect(environ, socket) as client:
+        if curl.asked():
+            client.wait(job_id, timeout_s=timeout_s)
         job = follow(client, client.get(job_id), timeout_s=timeout_s, socket=socket)
         hand_over(client, job, output=output, save_as=save_as)
 
@@ -145,10 +148,13 @@ def rm(environ: Environ, *, job_ids: tuple[str, ...], yes: bool, socket: str | N
     not keep the others; the exit code is then its own.
     """
     ids = tuple(dict.fromkeys(job_ids))
-    if len(ids) > 1 and not yes and sys.stdin.isatty():
+    if len(ids) > 1 and not yes and sys.stdin.isatty() and not curl.asked():
         click.confirm(f"Delete {len(ids)} jobs and all that they left?", abort=True, err=True)
     code = 0
     with connect(environ, socket) as client:
+        if curl.asked():
+            curl.each(*(partial(client.delete, job_id) for job_id in ids))
+            return code
         for job_id in ids:
             try:
                 client.delete(job_id)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from jobd import __version__
+from jobd.cli.curl import NotSent
 from jobd.cli.errors import report, say
 from jobd.cli.exits import Exit, of_error
 from jobd.cli.output import plain
@@ -72,6 +73,7 @@ Examples:
   jobd serve                                          start the daemon
   jobd submit import.csv '{"source": …}' --wait       run a job, print its result
   jobd ls --status failed                             see what went wrong
+  jobd ls --status failed --curl                      the same call, for your own program
   jobd help exit-codes                                what a script can rely on""",
 )
 @click.version_option(__version__, prog_name="jobd", message="%(prog)s %(version)s")
@@ -110,6 +112,8 @@ def _invoke(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return error.exit_code
     except click.Abort:
         return Exit.INTERRUPTED
+    except NotSent:
+        return Exit.OK
     except ClientError as error:
         report(error)
         return of_error(error)

@@ -1,11 +1,13 @@
 """Options that several commands share, and the client they lead to."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from jobd.cli import curl
 from jobd.cli.output import FORMATS
 from jobd.client import Client
 from jobd.config import client_socket
@@ -13,11 +15,17 @@ from jobd.config import client_socket
 Environ = Mapping[str, str]
 F = TypeVar("F", bound=Callable[..., Any])
 
-socket_option = click.option(
+_socket = click.option(
     "--socket",
     metavar="PATH",
     help="The daemon's socket.  [default: $JOBD_SOCKET, yours, the system's]",
 )
+
+
+def socket_option(command: F) -> F:
+    """Add --socket, and --curl, which `connect` sees by itself."""
+    return _socket(curl.curl_option(command))
+
 
 save_option = click.option(
     "-O",
@@ -41,8 +49,12 @@ def output_option(default: str | None, text: str) -> Callable[[F], F]:
 
 
 def connect(environ: Environ, socket: str | None) -> Client:
-    """Return a client of the daemon that --socket or the environment means."""
-    return Client(socket or client_socket(environ))
+    """Return a client of the daemon that --socket or the environment means.
+
+    With --curl its calls are printed: the first one raises NotSent, which ends the command.
+    """
+    path = socket or client_socket(environ)
+    return Client(path, dial=partial(curl.Printed, path) if curl.asked() else None)
 
 
 def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:

@@ -22,6 +22,8 @@ from jobd.cli.options import (
     socket_option,
 )
 from jobd.cli.uploading import existing, with_uploads
+from jobd.client import Answer, Client
+from jobd.wire.jobs import JobDetail
 from jobd.wire.submission import SubmitRequest
 
 _KEY = re.compile(r"[ !#-~]{1,255}")
@@ -51,9 +53,10 @@ Examples:
   jobd submit import.csv --arg source=/data/a.csv --arg database=/data/a.db --arg table=a --wait
   jobd submit thumbs.make --file source=cat.jpg --wait
   jobd submit report.generate '{"month": "2026-01"}' --run-at 2026-02-01T06:00:00Z
-  jq -n '{url: "https://x"}' | jobd submit fetch - --idempotency-key order-17"""
+  jq -n '{url: "https://x"}' | jobd submit fetch - --idempotency-key order-17
+  jobd submit -f jobs.ndjson --wait"""
 )
-@click.argument("kind")
+@click.argument("kind", required=False)
 @click.argument("args_json", metavar="[ARGS_JSON|-]", required=False)
 @click.option(
     "--arg",
@@ -70,6 +73,13 @@ Examples:
     multiple=True,
     help="One of the args: a file, which is uploaded unless the daemon has its content. Repeat.",
 )
+@click.option(
+    "-f",
+    "from_file",
+    metavar="FILE",
+    help="Submit a batch: a job a line, as the API takes it ('-': stdin). Without KIND.",
+)
+@click.option("--atomic", is_flag=True, help="With -f: queue all lines or none.")
 @click.option("--wait", "wait_for_it", is_flag=True, help="Wait for the end, print the result.")
 @click.option(
     "--wait-timeout",
@@ -114,14 +124,16 @@ Examples:
 )
 @output_option(None, "Print the job in place of its id or result.")
 @socket_option
-@click.pass_obj
+@click.pass_context
 def submit(  # noqa: PLR0913 - one parameter per option
-    environ: Environ,
+    ctx: click.Context,
     *,
-    kind: str,
+    kind: str | None,
     args_json: str | None,
     named: tuple[str, ...],
     files: tuple[str, ...],
+    from_file: str | None,
+    atomic: bool,
     wait_for_it: bool,
     wait_timeout_s: float | None,
     save_as: Path | None,
@@ -135,16 +147,22 @@ def submit(  # noqa: PLR0913 - one parameter per option
     metadata: tuple[str, ...],
     output: str | None,
     socket: str | None,
-) -> None:
+) -> int:
     """Submit a job and print its id, or with --wait its result.
 
     Once the id is printed the job is on disk: no crash loses it. With --wait, exits 7
     when the job ended failed or cancelled; Ctrl-C stops the wait, not the job.
+
+    With -f a whole file of jobs is submitted: exits 2 when a line was rejected, and the
+    others are queued.
     """
-    if save_as is not None and not wait_for_it:
-        raise click.UsageError("-O needs --wait; or fetch it later with: jobd result JOB -O FILE")
+    environ: Environ = ctx.obj
+    if from_file is not None:
+        from jobd.cli.submit_many import submit_many  # noqa: PLC0415 - one job needs none of it
+
+        return submit_many(ctx, environ)
     request = SubmitRequest(
-        kind=kind,
+        kind=_checked(kind, atomic=atomic, unsaved=save_as is not None and not wait_for_it),
         args=collect_args(args_json, named),
         priority=priority,
         run_at=run_at,
@@ -157,19 +175,37 @@ def submit(  # noqa: PLR0913 - one parameter per option
     paths = existing(pairs(files, "--file"))
     with connect(environ, socket) as client:
         request = with_uploads(client, request, paths)
-        # without Prefer the daemon waits 50 ms: a job that short needs no second request
-        prefer = None if wait_for_it else "respond-async"
-        key = idempotency_key or secrets.token_hex(16)
-        try:
-            job = client.submit(request, idempotency_key=key, prefer=prefer)
-        except KeyboardInterrupt:
-            outcome_unknown(key)
-            raise
+        job = _sent(client, request, idempotency_key, wait_for_it=wait_for_it)
         if not wait_for_it:
             jobview.VIEW.print_one(job.value, job.body, output or "name")
-            return
+            return 0
         job = follow(client, job, timeout_s=wait_timeout_s, socket=socket, submitted=True)
         hand_over(client, job, output=output, save_as=save_as)
+    return 0
+
+
+def _sent(
+    client: Client, request: SubmitRequest, idempotency_key: str | None, *, wait_for_it: bool
+) -> Answer[JobDetail]:
+    # without Prefer the daemon waits 50 ms: a job that short needs no second request
+    prefer = None if wait_for_it else "respond-async"
+    key = idempotency_key or secrets.token_hex(16)
+    try:
+        return client.submit(request, idempotency_key=key, prefer=prefer)
+    except KeyboardInterrupt:
+        outcome_unknown(key)
+        raise
+
+
+def _checked(kind: str | None, *, atomic: bool, unsaved: bool) -> str:
+    """Return the kind of the one job; UsageError when something makes no sense."""
+    if unsaved:
+        raise click.UsageError("-O needs --wait; or fetch it later with: jobd result JOB -O FILE")
+    if atomic:
+        raise click.UsageError("--atomic needs -f")
+    if kind is None:
+        raise click.UsageError("Missing argument 'KIND'.")
+    return kind
 
 
 def collect_args(args_json: str | None, named: tuple[str, ...]) -> dict[str, Any]:

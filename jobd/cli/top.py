@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import click
 
-from jobd.cli import jobview
+from jobd.cli import curl, jobview
 from jobd.cli.options import Environ, connect, socket_option
 from jobd.cli.output import Column, age, now, plain, size_text, table_lines
 from jobd.cli.progress import doing
@@ -67,6 +67,9 @@ _RUNNING: tuple[Column[Job], ...] = (
 def top(environ: Environ, *, once: bool, socket: str | None) -> None:
     """Show how busy the daemon is, its workers and the jobs they run, until Ctrl-C."""
     with connect(environ, socket) as client:
+        if curl.asked():
+            curl.each(client.status, client.workers, lambda: _running(client))
+            return
         if once or not sys.stdout.isatty():
             for line in screen(client):
                 click.echo(line)
@@ -101,7 +104,7 @@ def screen(client: Client) -> Iterator[str]:
     """Ask how things are and yield the lines that say so."""
     status = client.status().value
     workers = client.workers().value.workers
-    running = client.list(statuses=["processing"], page_size=_JOBS).value.jobs
+    running = _running(client)
     yield from _summary(status, client.socket_path)
     yield ""
     yield from table_lines(_WORKERS, workers)
@@ -109,6 +112,10 @@ def screen(client: Client) -> Iterator[str]:
     yield from table_lines(_RUNNING, running)
     if status.processing > len(running):
         yield f"… and {status.processing - len(running):,} more"
+
+
+def _running(client: Client) -> list[Job]:
+    return client.list(statuses=["processing"], page_size=_JOBS).value.jobs
 
 
 def _summary(status: Status, socket_path: str) -> Iterator[str]:

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from jobd.cli import curl
 from jobd.cli.output import plain, size_text
 from jobd.cli.progress import Block, bar
-from jobd.client import Client
+from jobd.client import Client, id_of
 from jobd.wire.submission import SubmitRequest
 
 
@@ -35,7 +36,11 @@ def with_uploads(
                 block.paint([upload_line(what, path.name, done_bytes, size_bytes)])  # noqa: B023
 
             try:
-                args[name] = {"$file": client.upload(path, show)}
+                if curl.asked():
+                    click.echo(curl.upload(client.socket_path, path))
+                    args[name] = {"$file": id_of(path)}
+                else:
+                    args[name] = {"$file": client.upload(path, show)}
             except OSError as error:
                 raise click.FileError(str(path), hint=error.strerror) from error
     return msgspec.structs.replace(request, args=args)

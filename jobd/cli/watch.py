@@ -12,9 +12,11 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterator
 from datetime import datetime
+from functools import partial
 
 import click
 
+from jobd.cli import curl
 from jobd.cli.errors import say, unsuccessful
 from jobd.cli.exits import Exit
 from jobd.cli.options import Environ, connect, socket_option
@@ -41,6 +43,9 @@ def watch(environ: Environ, *, job_ids: tuple[str, ...], socket: str | None) -> 
     jobs. Of many jobs 16 are followed at a time.
     """
     with connect(environ, socket) as client:
+        if curl.asked():
+            curl.each(*(partial(client.events, job_id) for job_id in job_ids))
+            return
         jobs: dict[str, Job] = {
             job_id: client.get(job_id).value for job_id in dict.fromkeys(job_ids)
         }

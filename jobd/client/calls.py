@@ -1,38 +1,34 @@
 """A synchronous client of the daemon on this machine: its calls.
 
-One client serves one thread, and has one connection. A stream of events has one of its own,
-and may be opened and read in another thread. Every call may be repeated without harm and is,
-while the daemon may come back, but for `rotate_secret`.
+One client serves one thread, and has one connection. Streams of events, logs and downloads
+have one of their own each, and may be opened and read in another thread. Every call may be
+repeated without harm and is, while the daemon may come back, but for `rotate_secret`.
 
 Not here: how a call travels (link.py); the shapes of the answers (wire/).
 """
 
 import http.client
+import os
 import secrets
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self, Unpack
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from jobd.client.link import (
-    Answer,
-    ApiError,
-    ClientError,
-    Link,
-    Unreachable,
-    WaitTimedOut,
-    answer,
-)
+from jobd.client import waiting
+from jobd.client.downloads import Download
+from jobd.client.link import Answer, ApiError, ClientError, Dial, Link, answer, outcome_unknown
+from jobd.client.listing import Filters, query_of
 from jobd.client.streams import LONGEST_SILENCE_S, EventStream, log_lines
-from jobd.client.transfers import Download, Told, upload
+from jobd.client.uploads import Told, upload
+from jobd.client.waiting import LONGEST_WAIT_S
+from jobd.client.waiting import job_path as _path
 from jobd.wire.events import EventList
 from jobd.wire.handlers import HandlerList
-from jobd.wire.jobs import ArtifactList, JobDetail, JobList
+from jobd.wire.jobs import ArtifactList, Job, JobDetail, JobList
 from jobd.wire.logs import LogLine
 from jobd.wire.queues import Queue, QueueList, QueuePatch
 from jobd.wire.status import Status
@@ -40,28 +36,34 @@ from jobd.wire.submission import SubmitRequest
 from jobd.wire.webhooks import RotatedEndpoint
 from jobd.wire.workers import WorkerList
 
-LONGEST_WAIT_S = 30
-"""What one long poll asks for; the daemon may answer sooner."""
+if TYPE_CHECKING:
+    from jobd.client.batches import BatchCalls
+    from jobd.wire.attempts import AttemptList
 
 _RELOAD_S = 600.0
 """Longer than the imports of plugins take; each may have a minute."""
 
-_EAGER_S = 0.5
-_LONGEST_PAUSE_S = 1.0
-
 
 class Client:
-    """Calls to the daemon behind one socket. Every method raises ClientError."""
+    """Calls to the daemon behind one socket. Every method raises ClientError.
+
+    TypeError or ValueError for arguments that cannot be sent: no JSON, no header, no zone.
+    Without a path it is $JOBD_SOCKET, else the user's daemon if there is one, else the
+    system's. For `patience_s` a daemon that was there and does not answer is waited for.
+    `pause` waits for so many seconds, and `dial` makes connections; both are for tests.
+    """
 
     def __init__(
         self,
-        socket_path: str,
+        socket_path: str | None = None,
         *,
         patience_s: float = 15.0,
         pause: Callable[[float], object] | None = None,
+        dial: Dial | None = None,
     ) -> None:
-        self.socket_path = socket_path
-        self._link = Link(socket_path, patience_s, pause or threading.Event().wait)
+        self.socket_path = socket_path or _socket_of_environment()
+        pause = pause or threading.Event().wait
+        self._link = Link(self.socket_path, patience_s, pause, dial=dial)
 
     def __enter__(self) -> Self:
         return self
@@ -79,21 +81,26 @@ class Client:
         *,
         idempotency_key: str | None = None,
         prefer: str | None = "respond-async",
+        traceparent: str | None = None,
     ) -> Answer[JobDetail]:
         """Submit a job: exactly one, also when the request had to be sent again.
 
-        If that stays unknown, the error carries the key with which to ask again. `prefer`
-        None lets the daemon wait a moment for a job that ends at once.
+        If that stays unknown, the error carries the key with which to ask again; a key that
+        was used before leads to its job, and the answer is `replayed`. `prefer` "wait=10"
+        answers when the job is done, or after so many seconds; None lets the daemon wait a
+        moment for a job that ends at once. The handler's trace goes on from `traceparent`.
         """
         key = idempotency_key or secrets.token_hex(16)
         headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{key}"'}
         if prefer is not None:
             headers["Prefer"] = prefer
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
         body = msgspec.json.encode(request)
         try:
             return self._link.json("POST", "/v1/jobs", JobDetail, headers=headers, body=body)
         except ClientError as error:
-            if _outcome_unknown(error):
+            if outcome_unknown(error):
                 error.idempotency_key = key
             raise
 
@@ -113,49 +120,72 @@ class Client:
 
         Without `changes` only the end and the tick count. WaitTimedOut after `timeout_s`.
         """
-        until = "" if changes else "; until=done"
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            yield job
-            if job.value.done:
-                return
-            wait_s = min(tick_s, LONGEST_WAIT_S)
-            if deadline_s is not None:
-                wait_s = min(wait_s, deadline_s - time.monotonic())
-                if wait_s <= 0:
-                    raise WaitTimedOut(job.value)
-            job = self._later(job, max(1, round(wait_s)), until)
+        return waiting.watch(self._link, job, timeout_s=timeout_s, tick_s=tick_s, changes=changes)
+
+    def wait(self, job_id: str, *, timeout_s: float | None = None) -> Answer[JobDetail]:
+        """Return the job once it is done, however it ended.
+
+        WaitTimedOut, with the job as it was last seen, after `timeout_s`; the job goes on.
+        """
+        return waiting.wait(self._link, job_id, timeout_s=timeout_s)
 
     def list(
         self,
         *,
-        statuses: Sequence[str] = (),
-        kind: str | None = None,
-        queue: str | None = None,
         page_size: int | None = None,
+        page_token: str | None = None,
+        **filters: Unpack[Filters],
     ) -> Answer[JobList]:
-        """Return the newest jobs that match, one page of them."""
-        query: list[tuple[str, str]] = [("status", status) for status in statuses]
-        named = {"kind": kind, "queue": queue, "page_size": page_size}
-        query += [(name, str(value)) for name, value in named.items() if value is not None]
+        """Return the newest jobs that match, one page of them, or the page of `page_token`."""
+        query = query_of(filters)
+        if page_size is not None:
+            query.append(("page_size", str(page_size)))
+        if page_token is not None:
+            query.append(("page_token", page_token))
         return self._link.json("GET", f"/v1/jobs?{urlencode(query)}", JobList)
+
+    def jobs(self, *, page_size: int | None = None, **filters: Unpack[Filters]) -> Iterator[Job]:
+        """Yield all jobs that match, newest first; a page is asked for when it is needed."""
+        token: str | None = None
+        while True:
+            page = self.list(page_size=page_size, page_token=token, **filters).value
+            yield from page.jobs
+            token = page.next_page_token
+            if not token:
+                return
 
     def cancel(self, job_id: str) -> Answer[JobDetail]:
         """Cancel the job, or ask for it when it is running; the answer's status tells which."""
         return self._link.json("POST", f"{_path(job_id)}/cancel", JobDetail)
 
-    @contextmanager
-    def result(self, job_id: str, *, artifact: str | None = None) -> Iterator[Download]:
-        """Open the job's result, or one of the artifacts it left, for reading."""
+    def result(self, job_id: str, *, artifact: str | None = None) -> Download:
+        """Open the job's result, or one of the artifacts it left, for reading. Use with `with`."""
         path = f"{_path(job_id)}/result"
         if artifact is not None:
             path = f"{_path(job_id)}/artifacts/{quote(artifact, safe='')}"
-        response = self._link.patiently(lambda: self._link.open("GET", path))
-        try:
-            yield Download(response, self._link.broken)
-        finally:
-            if not response.isclosed():
-                self.close()
+        return Download(self._link.another(), path)
+
+    def download(self, job_id: str, path: Path, *, artifact: str | None = None) -> None:
+        """Put the job's result, or one of its artifacts, at `path`: whole, or not at all.
+
+        OSError when it cannot be written. One that broke off goes on where it was, also when
+        it is called again.
+        """
+        with self.result(job_id, artifact=artifact) as download:
+            download.save(path)
+
+    def attempts(self, job_id: str) -> "Answer[AttemptList]":
+        """Return how each run of the job went, oldest first."""
+        from jobd.wire.attempts import AttemptList  # noqa: PLC0415 - it brings much of domain/
+
+        return self._link.json("GET", f"{_path(job_id)}/attempts", AttemptList)
+
+    @property
+    def batches(self) -> "BatchCalls":
+        """The calls about batches: jobs that are submitted together."""
+        from jobd.client.batches import BatchCalls  # noqa: PLC0415 - most commands have none
+
+        return BatchCalls(self._link)
 
     def artifacts(self, job_id: str) -> Answer[ArtifactList]:
         """Return which files the job left."""
@@ -278,28 +308,8 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             raise self._link.broken(error) from error
 
-    def _later(self, job: Answer[JobDetail], wait_s: int, until: str) -> Answer[JobDetail]:
-        headers = {"Prefer": f"wait={wait_s}{until}"}
-        if job.etag is not None:
-            headers["If-None-Match"] = job.etag
-        asked_s = time.monotonic()
-        answer = self._link.json(
-            "GET", _path(job.value.job_id), JobDetail, headers=headers, unchanged=job
-        )
-        if answer is job and time.monotonic() - asked_s < min(_EAGER_S, wait_s):
-            # a draining daemon answers long polls at once: do not ask it in a busy loop
-            self._link.pause(_LONGEST_PAUSE_S)
-        return answer
 
+def _socket_of_environment() -> str:
+    from jobd.config import client_socket  # noqa: PLC0415 - not for those who name it
 
-def _path(job_id: str) -> str:
-    return f"/v1/jobs/{quote(job_id, safe='')}"
-
-
-def _outcome_unknown(error: ClientError) -> bool:
-    match error:
-        case ApiError():
-            return error.problem.code == "outcome_unknown"
-        case Unreachable():
-            return error.lost
-    return True
+    return client_socket(os.environ)

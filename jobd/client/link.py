@@ -1,18 +1,21 @@
 """How a request travels: one connection over the socket, patience, answers and refusals.
 
-A call may be sent again without harm, so when a connection breaks or the daemon answers 503
+A call may be sent again without harm, so when a connection breaks or the daemon is too busy
 it is, until the patience is over: the daemon may be restarted in the middle of any call.
 Only the very first connection is not waited for, so that "no daemon here" is known at once.
+Pauses grow, are never shorter than the daemon asked for, and no two clients' are the same.
 
-Not here: which calls there are (calls.py), bytes of files (transfers.py), answers that go
+Not here: which calls there are (calls.py), bytes of files (downloads.py, uploads.py), answers that go
 on (streams.py).
 """
 
 import http.client
+import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Generic, Self, TypeVar
 
 import msgspec
@@ -23,8 +26,15 @@ from jobd.wire.problems import Problem
 T = TypeVar("T")
 R = TypeVar("R")
 
+Dial = Callable[[float], http.client.HTTPConnection]
+"""Makes a connection, not yet opened, whose answers may take so many seconds."""
+
 _ANSWER_TIMEOUT_S = 60.0
 _RECONNECT_S = 0.05
+_LONGEST_RECONNECT_S = 1.0
+_BUSY_S = 1.0
+_JITTER = 0.25
+_DOUBLINGS = 16
 _FIRST_ERROR = 400
 _NOT_MODIFIED = 304
 
@@ -95,7 +105,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Link:
-    """One connection to the daemon, made when it is needed and again when it was lost."""
+    """One connection to the daemon, made when it is needed and again when it was lost.
+
+    `dial` makes it, if it is not to be one over the socket.
+    """
 
     def __init__(
         self,
@@ -105,12 +118,14 @@ class Link:
         *,
         timeout_s: float = _ANSWER_TIMEOUT_S,
         met: threading.Event | None = None,
+        dial: Dial | None = None,
     ) -> None:
         self.socket_path = socket_path
         self.pause = pause
         self._patience_s = patience_s
         self._timeout_s = timeout_s
-        self._connection: _UnixConnection | None = None
+        self._dial = dial or partial(_UnixConnection, socket_path)
+        self._connection: http.client.HTTPConnection | None = None
         self._met = met or threading.Event()
         self.repeated = False
         """Whether the last call was sent more than once."""
@@ -118,7 +133,12 @@ class Link:
     def another(self, *, timeout_s: float = _ANSWER_TIMEOUT_S) -> Self:
         """Return a second link to the same daemon, met or not, for a call that takes its time."""
         return type(self)(
-            self.socket_path, self._patience_s, self.pause, timeout_s=timeout_s, met=self._met
+            self.socket_path,
+            self._patience_s,
+            self.pause,
+            timeout_s=timeout_s,
+            met=self._met,
+            dial=self._dial,
         )
 
     def close(self) -> None:
@@ -134,16 +154,16 @@ class Link:
         shape: type[T],
         *,
         headers: dict[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         unchanged: Answer[T] | None = None,
     ) -> Answer[T]:
-        """Send, read and decode; a 304 stands for `unchanged`."""
+        """Send, read and decode; a 304 stands for `unchanged`, with its own Retry-After."""
 
         def attempt() -> Answer[T]:
             response = self.open(method, path, headers, body)
             data = response.read()
             if response.status == _NOT_MODIFIED and unchanged is not None:
-                return unchanged
+                return msgspec.structs.replace(unchanged, retry_after_s=_retry_after_s(response))
             return answer(response, data, shape)
 
         return self.patiently(attempt)
@@ -182,7 +202,7 @@ class Link:
         body: bytes | Iterable[bytes] | None,
     ) -> http.client.HTTPResponse:
         if self._connection is None:
-            self._connection = _UnixConnection(self.socket_path, self._timeout_s)
+            self._connection = self._dial(self._timeout_s)
         if self._connection.sock is None:
             self._connection.connect()
             self._met.set()
@@ -198,6 +218,7 @@ class Link:
         """Return what `attempt` does, made again while the daemon may come back."""
         until_s = time.monotonic() + self._patience_s
         self.repeated = False
+        failures = 0
         while True:
             try:
                 return attempt()
@@ -205,11 +226,12 @@ class Link:
                 failure: ClientError = self.broken(error)
             except ApiError as error:
                 failure = error
-            wait_s = _pause_before_retry(failure)
+            wait_s = _pause_before_retry(failure, failures)
             if wait_s is None or time.monotonic() + wait_s > until_s:
                 raise failure
             self.pause(wait_s)
             self.repeated = True
+            failures += 1
 
     def broken(self, error: Exception) -> Unreachable:
         """Give the connection up and return what to raise for it."""
@@ -220,6 +242,16 @@ class Link:
         failure = Unreachable(self.socket_path, reason, lost=lost)
         failure.__cause__ = error
         return failure
+
+
+def outcome_unknown(error: ClientError) -> bool:
+    """Return whether a submission that ended so may have been accepted."""
+    match error:
+        case ApiError():
+            return error.problem.code == "outcome_unknown"
+        case Unreachable():
+            return error.lost
+    return True
 
 
 def answer(response: http.client.HTTPResponse, body: bytes, shape: type[T]) -> Answer[T]:
@@ -254,11 +286,26 @@ def _refusal(response: http.client.HTTPResponse, body: bytes) -> ClientError:
     return ApiError(problem, retry_after_s=_retry_after_s(response))
 
 
-def _pause_before_retry(failure: ClientError) -> float | None:
+def _pause_before_retry(failure: ClientError, failures: int) -> float | None:
     """Return how long to wait before asking again; None: asking again would not help."""
     match failure:
         case Unreachable(lost=True):
-            return _RECONNECT_S
+            return backoff_s(failures, first_s=_RECONNECT_S, longest_s=_LONGEST_RECONNECT_S)
         case ApiError(status=503) if failure.problem.retryable is not False:
-            return failure.retry_after_s or 1.0
+            return jittered(failure.retry_after_s or _BUSY_S)
+        case ApiError(status=429) if failure.problem.code == "rate_limited":
+            return jittered(failure.retry_after_s or _BUSY_S)
+        case ApiError(status=409) if failure.problem.code == "idempotency_in_progress":
+            # the daemon has not noticed yet that the connection was lost
+            return jittered(failure.retry_after_s or _BUSY_S)
     return None
+
+
+def backoff_s(failures: int, *, first_s: float, longest_s: float) -> float:
+    """Return the pause after so many more failures than one: it doubles each time."""
+    return jittered(min(first_s * 2 ** min(failures, _DOUBLINGS), longest_s))
+
+
+def jittered(seconds: float) -> float:
+    """Return as long, or up to a quarter longer, so that clients do not come back together."""
+    return seconds * random.uniform(1, 1 + _JITTER)  # noqa: S311 - nothing is guarded by it

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import urlencode
 
-from jobd.client.link import BadAnswer, Link, decode
+from jobd.client.link import BadAnswer, Link, decode, jittered
 from jobd.wire.events import JobEvent
 from jobd.wire.jobs import Job
 from jobd.wire.logs import LogLine
@@ -92,7 +92,7 @@ class EventStream:
             self._link.close()
             if not self._over:
                 if self._last == before:
-                    self._link.pause(_AGAIN_S)
+                    self._link.pause(jittered(_AGAIN_S))
                 self._frames = self._opened()
 
     def news(self) -> bool:
@@ -187,7 +187,7 @@ def log_lines(
             # what was written while nobody listened is read without waiting for more
             del wanted["follow"]
         elif not news:
-            link.pause(_AGAIN_S)
+            link.pause(jittered(_AGAIN_S))
         if seen.anything:
             wanted.pop("tail", None)
 

@@ -31,6 +31,14 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="Permissions of the socket, octal: 0600, or 0660 for a group.",
         ),
     ] = "0600"
+    public_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?(?!\n)$",
+            description="Where clients reach jobd, as http(s)://…: URLs begin with it. Empty: "
+            "they are relative.",
+        ),
+    ] = ""
 
 
 class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +128,12 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _Bytes, Meta(description="The start of an attempt's log; of the rest its last part.")
     ] = 1048576
     upload_bytes: Annotated[_Bytes, Meta(description="One upload; more is 413.")] = 10737418240
+    batch_lines: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Jobs in one batch; more is 413.")
+    ] = 10_000
+    batch_bytes: Annotated[_Bytes, Meta(description="The body of one batch; more is 413.")] = (
+        67108864
+    )
     queued_jobs: Annotated[
         int, Meta(ge=1, description="Jobs that wait, of all principals; more is 503.")
     ] = 1_000_000

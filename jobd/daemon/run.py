@@ -27,6 +27,7 @@ from jobd.config import Config
 from jobd.daemon import catalog, views
 from jobd.daemon.rooms import attempt_limits, egress_policy, pool_settings
 from jobd.domain.backoff import BackoffPolicy
+from jobd.domain.batches import COMPLETED_TYPE
 from jobd.domain.clock import Clock
 from jobd.domain.deliveries import Message, parse_target
 from jobd.domain.errors import Unavailable
@@ -53,6 +54,7 @@ from jobd.store.writer import Writer
 from jobd.systemd import Notifier
 from jobd.webhooks.deliverer import Deliverer
 from jobd.webhooks.sender import Sender
+from jobd.wire.batches import encode_batch_notice
 from jobd.wire.webhooks import encode_notice
 
 log = logging.getLogger(__name__)
@@ -264,10 +266,16 @@ class Daemon:
     async def _webhooks(self, database: Database, readers: Readers) -> AsyncIterator[Deliverer]:
         """Deliver what is due, until the end of the block."""
         webhooks = self._config.webhooks
+        public_url = self._config.server.public_url.rstrip("/")
 
         async def render(message: Message) -> bytes | None:
+            if message.type == COMPLETED_TYPE:
+                batch = await readers.batches.by_seq(-message.seq)
+                return None if batch is None else encode_batch_notice(batch, public_url=public_url)
             jobs = await readers.get_many([message.seq])
-            return encode_notice(message, jobs[message.seq]) if jobs else None
+            if not jobs:
+                return None
+            return encode_notice(message, jobs[message.seq], public_url=public_url)
 
         sender = Sender(self._egress, self._clock, timeout_s=webhooks.timeout_s)
         deliverer = Deliverer(

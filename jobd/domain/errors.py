@@ -68,7 +68,11 @@ class NotFound(JobdError):  # noqa: N818 - named for what happened, as the wire 
 
 
 class Gone(JobdError):  # noqa: N818
-    """It was there and has expired."""
+    """It was there and has expired; of a job, `job_id` says which."""
+
+    def __init__(self, code: str, detail: str, *, job_id: str | None = None) -> None:
+        super().__init__(code, detail)
+        self.job_id = job_id
 
 
 class Conflict(JobdError):  # noqa: N818

@@ -9,6 +9,8 @@ import threading
 
 JOB_ID = re.compile(r"job_[0-9a-f]{32}(?!\n)")
 
+BATCH_ID = re.compile(r"bat_[0-9a-f]{32}(?!\n)")
+
 FILE_ID = re.compile(r"file_(?P<sha256>[0-9a-f]{64})(?!\n)")
 """An upload is named after its content."""
 

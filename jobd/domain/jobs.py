@@ -64,6 +64,10 @@ class NewJob(msgspec.Struct, frozen=True):
     """Ids of the uploads that `args` names."""
     retry_of: str | None = None
     idempotency: IdempotencyKey | None = None
+    batch_index: int | None = None
+    """Which line of its batch it is, from 0; None when it is in none."""
+    request_id: str | None = None
+    """What the caller called its request, if it did."""
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -168,6 +172,7 @@ class Inputs(msgspec.Struct, frozen=True):
     metadata: dict[str, str]
     traceparent: str | None
     callback_url: str | None = None
+    request_id: str | None = None
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -219,6 +224,8 @@ class Job(msgspec.Struct, frozen=True):
     summary: Summary | None = None
     progress: Progress | None = None
     has_result: bool = False
+    batch_id: str | None = None
+    batch_index: int | None = None
     inputs: Inputs | None = None
     result: Result | None = None
 
@@ -238,6 +245,7 @@ class JobFilter(msgspec.Struct, frozen=True):
     created_before_ms: int | None = None
     idempotency_key: str | None = None
     principal: str | None = None
+    batch_id: str | None = None
     before_seq: int | None = None
     limit: int = 50
 

@@ -17,11 +17,14 @@ from jobd.domain.clock import Clock
 from jobd.domain.errors import Conflict, FieldError, Invalid, NotFound, TooLarge, pointer
 from jobd.domain.events import CALLBACK_TYPES, TERMINAL_TYPES
 from jobd.domain.ids import IdSource
-from jobd.domain.jobs import IdempotencyKey, Inputs, Job, JobFilter, NewJob, Upload
+from jobd.domain.jobs import IdempotencyKey, Job, JobFilter, NewJob, Upload
 from jobd.domain.statuses import Status
+from jobd.engine.batch_lines import Resolve, Taking
+from jobd.engine.batches import Batches
 from jobd.engine.inputs import named_files
 from jobd.engine.kinds import Kinds
 from jobd.engine.queues import Queues
+from jobd.engine.stored import as_stored
 from jobd.engine.uploads import Uploads
 from jobd.engine.written import reading_back
 from jobd.files.layout import Layout
@@ -31,7 +34,11 @@ from jobd.store.readers import Readers
 from jobd.store.rules import rules_of
 from jobd.store.writer import Writer
 
+__all__ = ["Accepted", "Commands", "Resolve", "Running", "Submission", "Taking"]
+
 _encode = msgspec.json.Encoder().encode
+
+_TOO_EARLY = "It must come after run_at, and after now"
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -53,6 +60,10 @@ class Submission(msgspec.Struct, frozen=True):
     callback_events: tuple[str, ...] | None = None
     """Types of events; None means the terminal ones."""
     idempotency: IdempotencyKey | None = None
+    batch_index: int | None = None
+    """Which line of a batch it is, from 0."""
+    request_id: str | None = None
+    """What the caller called its request, if it did."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -75,7 +86,7 @@ class Accepted(msgspec.Struct, frozen=True):
     @property
     def job(self) -> Job:
         """The job as it stood when it was stored or found; made anew each time."""
-        return self.earlier or _as_stored(self.new, self.seq, self.event_id)
+        return self.earlier or as_stored(self.new, self.seq, self.event_id)
 
 
 class Running(Protocol):
@@ -122,6 +133,13 @@ class Commands:
             running,
             limits=rules_of(config).concurrency,
             defaults=lambda: kinds.queues,
+        )
+        self.batches = Batches(
+            config,
+            clock,
+            writer=writer,
+            batches=readers.batches,
+            end=running.cancel,
         )
         self._new_id: Callable[[str, int], str] = IdSource().next
 
@@ -213,11 +231,7 @@ class Commands:
         return job
 
     def _resolve(self, submission: Submission, spec: HandlerSpec) -> NewJob:
-        checked = self._kinds.checked(spec, submission.args)
-        args = _encode(checked)
-        limit = self._config.limits.args_bytes
-        if len(args) > limit:
-            raise TooLarge("args_too_large", f"The args have {len(args)} bytes; {limit} are taken.")
+        checked, args = self._checked_args(spec, submission.args)
         now_ms = self._clock.wall_ms()
         return NewJob(
             job_id=self._new_id("job_", now_ms),
@@ -241,7 +255,76 @@ class Commands:
             callback_events=self._callback_events(submission),
             files=named_files(checked, args),
             idempotency=submission.idempotency,
+            batch_index=submission.batch_index,
+            request_id=submission.request_id,
         )
+
+    def _checked_args(self, spec: HandlerSpec, asked: dict[str, Any]) -> tuple[Any, bytes]:
+        checked = self._kinds.checked(spec, asked)
+        args = _encode(checked)
+        if len(args) > self._config.limits.args_bytes:
+            raise self._too_large(args)
+        return checked, args
+
+    def _too_large(self, args: bytes) -> TooLarge:
+        limit = self._config.limits.args_bytes
+        detail = f"The args have {len(args)} bytes; {limit} are taken."
+        return TooLarge("args_too_large", detail)
+
+    def check_size(self, asked: dict[str, Any]) -> None:
+        """Raise TooLarge (`args_too_large`) for args that are too large before they are checked.
+
+        A check of a megabyte takes a while, and what it changes makes no more than half of it.
+        """
+        args = _encode(asked)
+        if len(args) > 2 * self._config.limits.args_bytes:
+            raise self._too_large(args)
+
+    def resolve_like(
+        self, like: NewJob, args: dict[str, Any], metadata: dict[str, str], batch_index: int
+    ) -> NewJob:
+        """Return the job of a line that asks for the same as that of another, but for these.
+
+        `like` has no key, no time of its own and no callback. Raises as `resolve_line`.
+        """
+        checked, encoded = self._checked_args(self._kinds.spec(like.kind), args)
+        now_ms = self._clock.wall_ms()
+        return NewJob(  # by position, at half the cost
+            self._new_id("job_", now_ms),
+            like.principal,
+            like.kind,
+            like.queue,
+            like.lane,
+            like.priority,
+            now_ms,
+            None,
+            like.timeout_ms,
+            like.max_attempts,
+            like.retention_ms,
+            encoded,
+            metadata,
+            like.traceparent,
+            files=named_files(checked, encoded),
+            batch_index=batch_index,
+        )
+
+    def resolve_line(self, submission: Submission) -> NewJob:
+        """Return the job of a line of a batch; raises as `submit`, and stores nothing."""
+        new = self._resolve(submission, self._kinds.spec(submission.kind))
+        if new.start_before_ms is not None and _is_too_early(new, new.start_before_ms):
+            raise _breaks_a_rule(_TOO_EARLY, "start_before")
+        return new
+
+    async def handlers_looked_up(self) -> None:
+        """Wait for the first catalogue; raises Unavailable (`starting`) if it takes long."""
+        if self._kinds.catalog is None:
+            await self._kinds.loaded()
+            if self._kinds.catalog is None:
+                self._kinds.spec("")
+
+    def check_callback(self, url: str) -> None:
+        """Raise Invalid (`callback_url_forbidden`) unless the URL may be called back."""
+        self._check_callback(url)
 
     def _run_at_ms(self, submission: Submission, now_ms: int) -> int | None:
         run_at_ms, max_age_s = submission.run_at_ms, self._config.jobs.max_age_s
@@ -254,32 +337,22 @@ class Commands:
 
     async def _check_start_before(self, new: NewJob, start_before_ms: int) -> None:
         """Raise Invalid if the job could not begin in time, unless it is an older one's replay."""
-        if start_before_ms > (new.run_at_ms or new.created_at_ms):
+        if not _is_too_early(new, start_before_ms):
             return
         if new.idempotency is not None and await self._readers.list(
             JobFilter(idempotency_key=new.idempotency.key, principal=new.principal, limit=1)
         ):
             return
-        raise _breaks_a_rule("It must come after run_at, and after now", "start_before")
+        raise _breaks_a_rule(_TOO_EARLY, "start_before")
 
     def _callback_events(self, submission: Submission) -> tuple[str, ...]:
+        given = submission.callback_events
+        if given is not None:
+            _check_events(given)
         if submission.callback_url is None:
             return ()
         self._check_callback(submission.callback_url)
-        if submission.callback_events is None:
-            return tuple(TERMINAL_TYPES)
-        errors = tuple(
-            FieldError(
-                f"Expected one of {', '.join(CALLBACK_TYPES)}",
-                pointer=pointer(["callback_events", index]),
-            )
-            for index, type_ in enumerate(submission.callback_events)
-            if type_ not in CALLBACK_TYPES
-        )
-        if errors:
-            detail = "A callback cannot be told of that."
-            raise Invalid("validation_error", detail, errors=errors)
-        return submission.callback_events
+        return tuple(TERMINAL_TYPES) if given is None else given
 
     def _timeout_ms(self, submission: Submission, spec: HandlerSpec) -> int:
         """Return the limit of an attempt; a caller may only lower what the handler allows."""
@@ -299,43 +372,24 @@ class Commands:
         return submission.retention_s * 1000
 
 
+def _is_too_early(new: NewJob, start_before_ms: int) -> bool:
+    return start_before_ms <= (new.run_at_ms or new.created_at_ms)
+
+
+def _check_events(types: tuple[str, ...]) -> None:
+    """Raise Invalid if a callback cannot be told of one of these events."""
+    errors = tuple(
+        FieldError(
+            f"Expected one of {', '.join(CALLBACK_TYPES)}",
+            pointer=pointer(["callback_events", index]),
+        )
+        for index, type_ in enumerate(types)
+        if type_ not in CALLBACK_TYPES
+    )
+    if errors:
+        raise Invalid("validation_error", "A callback cannot be told of that.", errors=errors)
+
+
 def _breaks_a_rule(detail: str, field: str) -> Invalid:
     error = FieldError(detail, pointer=pointer([field]))
     return Invalid("validation_error", "The job breaks a rule.", errors=(error,))
-
-
-def _as_stored(new: NewJob, seq: int, event_id: int) -> Job:
-    """Return the job as it stands right after its insert, without reading it back."""
-    return Job(
-        seq=seq,
-        job_id=new.job_id,
-        principal=new.principal,
-        kind=new.kind,
-        queue=new.queue,
-        lane=new.lane,
-        priority=new.priority,
-        status=Status.QUEUED if new.run_at_ms is None else Status.SCHEDULED,
-        metadata=new.metadata,
-        created_at_ms=new.created_at_ms,
-        updated_at_ms=new.created_at_ms,
-        run_at_ms=new.run_at_ms,
-        started_at_ms=None,
-        finished_at_ms=None,
-        expires_at_ms=None,
-        start_before_ms=new.start_before_ms,
-        attempt=0,
-        failures=0,
-        crashes=0,
-        interrupted=0,
-        released=0,
-        snoozes=0,
-        max_attempts=new.max_attempts,
-        timeout_ms=new.timeout_ms,
-        retention_ms=new.retention_ms,
-        cancel_requested=False,
-        partial=False,
-        retry_of=None,
-        retried_as=None,
-        event_id=event_id,
-        inputs=Inputs(new.args, new.metadata, new.traceparent, new.callback_url),
-    )

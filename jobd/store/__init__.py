@@ -20,11 +20,12 @@ cancelled caller could leave that half open.
     tally.py        how many wait, for limits and estimates;  counting.py: from where it starts
     admission.py    whether there is room for more jobs
     attempts.py     progress and checkpoints of a running attempt
+    batches.py      jobs that were submitted together
     finished.py     retry and delete;  uploads.py: who has sent which file
     retention.py    what has expired;  named.py: which files on disk the rows name
     space.py        free pages, given back
     deliveries.py   messages of callbacks, written with the events they tell of
-    readers.py      everything that is read
+    readers.py      everything that is read;  listing.py: which jobs a list shows
     schema.sql      the whole schema as the migrations leave it, to be read
     *.sql           the statements, each with its index and the race it closes
 

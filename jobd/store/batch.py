@@ -22,6 +22,7 @@ from jobd.domain.events import Event
 from jobd.domain.jobs import Claim
 from jobd.store import (
     attempts,
+    batches,
     claims,
     deadlines,
     finished,
@@ -118,6 +119,9 @@ VERBS: dict[str, Callable[[Transaction, Sequence[Any]], Sequence[Any]]] = {
     # removed after it is added: a file that the same batch takes is not unlinked after it
     "add_upload": uploads.add,
     "submit": jobs.enqueue,
+    "begin_batch": batches.begin,
+    "add_to_batch": batches.add,
+    "load_batch": batches.loaded,
     "retry": finished.retry,
     "remove_upload": uploads.remove,
     "retire_upload": uploads.retire,
@@ -130,7 +134,9 @@ VERBS: dict[str, Callable[[Transaction, Sequence[Any]], Sequence[Any]]] = {
 }
 """In the order of every transaction; the claim follows. A verb answers each of its requests."""
 
-ADDS = frozenset({"submit", "retry", "add_upload", "checkpoint", "progress"})
+ADDS = frozenset(
+    {"submit", "retry", "add_upload", "checkpoint", "progress", "begin_batch", "add_to_batch"}
+)
 """Refused while the disk is full: the room that is left is for what ends things."""
 
 CAN_WAIT = frozenset({"promote", "unpark", "save_catalog"})
@@ -184,6 +190,10 @@ class Batch:
         ]
         return self._finish(tx, answers)
 
+    @property
+    def _deletes(self) -> bool:
+        return bool(self._by_verb["delete"] or self._by_verb["retire_jobs"])
+
     def _transaction(self, connection: sqlite3.Connection) -> Transaction:
         return Transaction(
             connection,
@@ -198,6 +208,8 @@ class Batch:
     def _finish(self, tx: Transaction, answers: list[tuple[Item, Any]]) -> Committed:
         claims.claim(tx, self._free.slots, self._free.ahead)
         tx.save_history()
+        if tx.tally.finished or self._deletes:  # deletions take from what has finished
+            batches.finish(tx)
         return Committed(
             state=State(tx.ids, tx.ready, self._state.tally, self._state.leases),
             moved=tx.tally,

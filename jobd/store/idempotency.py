@@ -68,5 +68,6 @@ def _answer(
             f"This idempotency key was used for job {job_id}, which was another request.",
         )
     if event_id is None:
-        return Gone("job_expired", f"This idempotency key named job {job_id}, which is gone.")
+        detail = f"This idempotency key named job {job_id}, which is gone."
+        return Gone("job_expired", detail, job_id=job_id)
     return Submitted(job_id, seq, event_id, replayed=True)

@@ -42,7 +42,9 @@ _COUNTERS = {
 }
 
 
-def enqueue(tx: Transaction, jobs: Sequence[NewJob]) -> list[Submitted | JobdError]:
+def enqueue(
+    tx: Transaction, jobs: Sequence[NewJob], *, batch_seq: int | None = None
+) -> list[Submitted | JobdError]:
     """Store each job, or find the one that its idempotency key names.
 
     Answers in order: Submitted, Invalid (`idempotency_key_reused`, or `validation_error`
@@ -58,7 +60,8 @@ def enqueue(tx: Transaction, jobs: Sequence[NewJob]) -> list[Submitted | JobdErr
     new = {seq: job for seq, job in able.items() if seq not in not_new}
     refused = _refused(tx, new)
     answers.update(refused)
-    answers.update(_insert(tx, {seq: job for seq, job in new.items() if seq not in refused}))
+    fit = {seq: job for seq, job in new.items() if seq not in refused}
+    answers.update(_insert(tx, fit, batch_seq))
     answers.update(idempotency.replay(tx, {seq: by_seq[seq] for seq in not_new}))
     # their key was taken by one of this batch for which there is no room, so they have none
     keyless = {seq: job.principal for seq, job in able.items() if seq not in answers}
@@ -73,7 +76,9 @@ def _refused(tx: Transaction, new: dict[int, NewJob]) -> dict[int, JobdError]:
     return refused
 
 
-def _insert(tx: Transaction, jobs: dict[int, NewJob]) -> dict[int, Submitted]:
+def _insert(
+    tx: Transaction, jobs: dict[int, NewJob], batch_seq: int | None
+) -> dict[int, Submitted]:
     if not jobs:
         return {}
     submitted: dict[int, Submitted] = {}
@@ -86,7 +91,8 @@ def _insert(tx: Transaction, jobs: dict[int, NewJob]) -> dict[int, Submitted]:
         scheduled = job.run_at_ms is not None and job.run_at_ms > tx.now_ms
         status = Status.SCHEDULED if scheduled else Status.QUEUED
         word, type_ = _BEGINS[status]
-        rows.append(_job_row(tx, seq, job, word, mask, event_id))
+        row = _job_row(tx, seq, job, word, mask, event_id)
+        rows.append((*row, "", "") if batch_seq is None else (*row, batch_seq, job.batch_index))
         moved[job.principal, job.lane, job.queue, status] += 1
         event = Event(event_id, seq, job.job_id, type_, tx.now_ms, 0, _times(job, status))
         tx.happened(event, mask)
@@ -100,6 +106,34 @@ def _insert(tx: Transaction, jobs: dict[int, NewJob]) -> dict[int, Submitted]:
             tx.ready.add(lane, queue)
         tx.tally.moved(principal, lane, queue, None, status, jobs=count)
     return submitted
+
+
+def insert_plain(
+    tx: Transaction, jobs: Sequence[NewJob], batch_seq: int
+) -> list[Submitted | JobdError]:
+    """Store jobs of a batch that have neither key, time, callback nor upload, all at once.
+
+    There must be room for all of them. Does what `enqueue` would, for half of its CPU.
+    """
+    rows: list[tuple[Any, ...]] = []
+    inputs: list[tuple[Any, ...]] = []
+    answers: list[Submitted | JobdError] = []
+    now_ms = tx.now_ms
+    word, type_ = _BEGINS[Status.QUEUED]
+    for event_id, job in zip(tx.next_event_ids(len(jobs)), jobs, strict=True):
+        seq = tx.next_seq()
+        row = _job_row(tx, seq, job, word, 0, event_id)
+        rows.append((*row, batch_seq, job.batch_index))
+        inputs.append(_input_row(seq, job))
+        tx.happened(Event(event_id, seq, job.job_id, type_, now_ms, 0), 0)
+        answers.append(Submitted(job.job_id, seq, event_id))
+    tx.put(_SQL["add_jobs"], rows)
+    tx.put(_SQL["add_inputs"], inputs, wide_bytes=sum(len(row[-1]) for row in inputs))
+    moved = Counter((job.principal, job.lane, job.queue) for job in jobs)
+    for (principal, lane, queue), count in moved.items():
+        tx.ready.add(lane, queue)
+        tx.tally.moved(principal, lane, queue, None, Status.QUEUED, jobs=count)
+    return answers
 
 
 def _times(job: NewJob, status: Status) -> dict[str, Any]:
@@ -139,7 +173,8 @@ def _job_row(
 
 def _input_row(seq: int, job: NewJob) -> tuple[Any, ...]:
     metadata = msgspec.json.encode(job.metadata).decode() if job.metadata else "{}"
-    return (seq, metadata, job.traceparent or "", job.callback_url or "", job.args.decode())
+    said = (job.traceparent or "", job.callback_url or "", job.request_id or "")
+    return (seq, metadata, *said, job.args.decode())
 
 
 class _Ended(NamedTuple):

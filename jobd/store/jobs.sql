@@ -40,16 +40,18 @@ LEFT JOIN jobs ON jobs.seq = idempotency.seq;
 -- there comes as '': a None costs more to bind than three other values.
 INSERT INTO jobs (
   seq, job_id, principal, kind, queue, lane, priority, status, run_at, created_at, updated_at,
-  start_before, max_attempts, timeout_ms, retention_ms, retry_of, callback_mask, event_id
+  start_before, max_attempts, timeout_ms, retention_ms, retry_of, callback_mask, event_id,
+  batch_seq, batch_index
 )
 VALUES (
-  ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, nullif(?, ''), ?, ?, ?, nullif(?, ''), ?, ?
+  ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, nullif(?, ''), ?, ?, ?, nullif(?, ''), ?, ?,
+  nullif(?, ''), nullif(?, '')
 );
 
 -- name: add_inputs
 -- By rowid, in the transaction of its job.
-INSERT INTO job_inputs (seq, metadata, traceparent, callback_url, args)
-VALUES (?, ?, nullif(?, ''), nullif(?, ''), CAST(? AS BLOB));
+INSERT INTO job_inputs (seq, metadata, traceparent, callback_url, request_id, args)
+VALUES (?, ?, nullif(?, ''), nullif(?, ''), nullif(?, ''), CAST(? AS BLOB));
 
 -- part: fence
 -- Settles are by rowid, and fenced by token and status, so that a worker that overslept

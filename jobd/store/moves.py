@@ -16,7 +16,7 @@ from jobd.domain.events import Event, status_event
 from jobd.domain.jobs import Cancelled, Recovered
 from jobd.domain.outcomes import MAX_INTERRUPTED, interrupted_too_often, was_cancelled
 from jobd.domain.statuses import TERMINAL, Status
-from jobd.store import deadlines, results
+from jobd.store import batches, deadlines, results
 from jobd.store.queries import load
 from jobd.store.transaction import Transaction
 
@@ -166,6 +166,7 @@ def recover(tx: Transaction) -> Recovered:
     results.keep(tx, kept)
     seqs = [row[1] for row in rows]
     results.drop(tx, ended=seqs, terminal=[one.seq for one in kept])
+    batches.recover(tx)
     counts = Counter(row[3] for row in rows)
     return Recovered(
         requeued=counts[Status.QUEUED],

@@ -7,7 +7,7 @@ Not here: how a job looks on the wire (wire/), the reads inside a transaction (t
 
 import sqlite3
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,8 @@ from jobd.domain.jobs import (
 )
 from jobd.domain.queues import Queue
 from jobd.domain.statuses import TERMINAL, Status
-from jobd.store import queues
+from jobd.store import listing, queues
+from jobd.store.batches import Batches
 from jobd.store.database import Database
 from jobd.store.queries import load
 from jobd.store.queues import contents, names_in_use
@@ -42,12 +43,17 @@ _DATA = msgspec.json.Decoder(dict[str, Any])
 MOST_AHEAD = 1000
 """Jobs ahead of a queued one that are counted to say its position."""
 
-_NEWEST = 2**62
-"""Above every seq, and small enough to reckon with."""
-
 _COMPOSED = {"metadata", "error", "summary", "progress", "inputs", "result"}
 _FLAGS = {"cancel_requested", "partial", "has_result"}
 _PLAIN = [name for name in Job.__struct_fields__ if name not in _COMPOSED | _FLAGS | {"status"}]
+
+
+class JobPage(NamedTuple):
+    """A page of a list."""
+
+    jobs: list[Job]
+    before_seq: int | None
+    """The seq below which the next page begins; None if this is the last."""
 
 
 class Readers:
@@ -55,6 +61,7 @@ class Readers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.batches = Batches(database)
 
     async def get(self, job_id: str, *, detail: bool = False) -> Job | None:
         """Return the job, with its inputs and result if `detail`; None if there is none."""
@@ -154,34 +161,28 @@ class Readers:
         body: bytes | None = rows[0]["value"] if rows else None
         return body
 
+    async def page(self, f: JobFilter) -> JobPage:
+        """Return a page of jobs, newest first, without inputs and results.
+
+        It may have fewer than `f.limit`, even none, and not be the last.
+        """
+
+        def find(connection: sqlite3.Connection) -> tuple[listing.Place, list[sqlite3.Row]]:
+            connection.execute("BEGIN")
+            try:
+                place = listing.page(connection, f)
+                values = {"seqs": _array(place.seqs), "detail": False}
+                return place, connection.execute(_SQL["get_many"], values).fetchall()
+            finally:
+                connection.execute("ROLLBACK")
+
+        place, rows = await self._database.read(find)
+        jobs = {row["seq"]: _job(row, detail=False) for row in rows}
+        return JobPage([jobs[seq] for seq in place.seqs], place.before_seq)
+
     async def list(self, f: JobFilter) -> list[Job]:
-        """Return a page of jobs, newest first, without inputs and results."""
-        seqs: list[int] | None = None
-        from_seq, to_seq = 0, _NEWEST if f.before_seq is None else f.before_seq - 1
-        if f.idempotency_key is not None:
-            keyed = await _rows(
-                self._database, "seqs_of_key", key=f.idempotency_key, principal=f.principal
-            )
-            seqs = [row["seq"] for row in keyed]
-            if not seqs:
-                return []
-            from_seq, to_seq = min(seqs), min(to_seq, max(seqs))
-        rows = await _rows(
-            self._database,
-            "list",
-            detail=False,
-            from_seq=from_seq,
-            to_seq=to_seq,
-            seqs=_array(seqs),
-            statuses=_array(f.statuses or None),
-            kind=f.kind,
-            queue=f.queue,
-            principal=f.principal,
-            created_after=f.created_after_ms,
-            created_before=f.created_before_ms,
-            limit=f.limit,
-        )
-        return [_job(row, detail=False) for row in rows]
+        """Return the jobs of one page."""
+        return (await self.page(f)).jobs
 
 
 async def _rows(database: Database, name: str, **values: Any) -> list[sqlite3.Row]:
@@ -211,7 +212,7 @@ def _job(row: sqlite3.Row, *, detail: bool) -> Job:
 
 
 def _inputs(row: sqlite3.Row, metadata: dict[str, str]) -> Inputs:
-    return Inputs(row["args"], metadata, row["traceparent"], row["callback_url"])
+    return Inputs(row["args"], metadata, row["traceparent"], row["callback_url"], row["request_id"])
 
 
 def _event(row: sqlite3.Row) -> Event:

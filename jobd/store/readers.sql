@@ -9,11 +9,12 @@ SELECT
   jobs.expires_at AS expires_at_ms, jobs.start_before AS start_before_ms, jobs.attempt,
   jobs.failures, jobs.crashes, jobs.interrupted, jobs.released, jobs.snoozes,
   jobs.max_attempts, jobs.timeout_ms, jobs.retention_ms, jobs.cancel_requested,
-  jobs.retry_of, jobs.retried_as,
+  jobs.retry_of, jobs.retried_as, jobs.batch_index, batches.batch_id,
   max(jobs.updated_at, coalesce(progress.at, 0)) AS updated_at_ms,
   max(jobs.event_id, coalesce(progress.event_id, 0)) AS event_id,
   job_inputs.metadata, job_inputs.traceparent, job_inputs.callback_url,
   iif(:detail, job_inputs.args, NULL) AS args,
+  iif(:detail, job_inputs.request_id, NULL) AS request_id,
   iif(jobs.status IN ('retrying', 'failed', 'cancelled'), job_results.error, NULL) AS error,
   job_results.summary, job_results.partial, job_results.media_type, job_results.size_bytes,
   job_results.sha256, job_results.path, job_results.filename,
@@ -24,6 +25,7 @@ FROM jobs
 CROSS JOIN job_inputs ON job_inputs.seq = jobs.seq
 LEFT JOIN job_results ON job_results.seq = jobs.seq
 LEFT JOIN progress ON progress.seq = jobs.seq
+LEFT JOIN batches ON batches.seq = jobs.batch_seq
 
 -- name: get
 -- By job_id.
@@ -34,25 +36,6 @@ WHERE jobs.job_id = :job_id;
 -- By rowid.
 {job}
 WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));
-
--- name: list
--- By rowid, downwards from a bound, so that pages neither skip nor repeat a job while others
--- come. A filter that few jobs meet walks those that do not, on a reader's thread.
-{job}
-WHERE jobs.seq BETWEEN :from_seq AND :to_seq
-  AND (:seqs IS NULL OR jobs.seq IN (SELECT value FROM json_each(:seqs)))
-  AND (:statuses IS NULL OR jobs.status IN (SELECT value FROM json_each(:statuses)))
-  AND (:kind IS NULL OR jobs.kind = :kind)
-  AND (:queue IS NULL OR jobs.queue = :queue)
-  AND (:principal IS NULL OR jobs.principal = :principal)
-  AND (:created_after IS NULL OR jobs.created_at > :created_after)
-  AND (:created_before IS NULL OR jobs.created_at < :created_before)
-ORDER BY jobs.seq DESC
-LIMIT :limit;
-
--- name: seqs_of_key
--- By the head of the primary key: one key may be used by several principals and routes.
-SELECT seq FROM idempotency WHERE key = :key AND (:principal IS NULL OR principal = :principal);
 
 -- name: artifacts
 -- By primary key; of each name the file of the newest attempt.

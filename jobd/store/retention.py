@@ -11,7 +11,7 @@ Not here: when to look, and the files (engine/retention.py), deleting an upload 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from jobd.store import finished
+from jobd.store import batches, finished
 from jobd.store.database import Database
 from jobd.store.idempotency import KEPT_MS
 from jobd.store.queries import load
@@ -88,6 +88,7 @@ def retire_keys(tx: Transaction, limits: Sequence[int]) -> list[Looked]:
 
 def _retire_keys(tx: Transaction, limit: int) -> Looked:
     began_s = tx.monotonic_s()
+    batches.retire(tx, limit)
     rows = tx.rows(_SQL["expired_keys"], now=tx.trusted_ms, limit=limit)
     gone = [key for *key, has_job, _ in rows if not has_job]
     kept = [(*key, _until(tx, at)) for *key, has_job, at in rows if has_job]

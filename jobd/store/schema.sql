@@ -48,6 +48,8 @@ CREATE TABLE jobs (
   event_id INTEGER NOT NULL,
   -- since when a queued job waits for a plugin that is not there
   parked_at INTEGER,
+  -- which line of its batch it is, from 0
+  batch_index INTEGER,
   CHECK ((status = 'processing') = (lease_token IS NOT NULL)),
   CHECK (status NOT IN ('scheduled', 'retrying') OR run_at IS NOT NULL)
 ) STRICT;
@@ -73,6 +75,20 @@ WHERE status = 'queued' AND attempt = 0 AND start_before IS NOT NULL;
 -- What is over, in the order in which retention takes it.
 CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL;
 
+-- Appended to, as seqs only grow; a change of status leaves it as it is.
+CREATE INDEX jobs_of_batch ON jobs (batch_seq) WHERE batch_seq IS NOT NULL;
+
+-- For lists, which merge groups of jobs that lie in the order of seq. Nothing that is in
+-- this one changes while a job lives: one append for each.
+CREATE INDEX jobs_listed ON jobs (principal, queue, kind);
+
+-- What neither waits for a slot nor runs: once for most jobs, when they are over.
+CREATE INDEX jobs_settled ON jobs (principal, status, queue, kind)
+WHERE status IN ('scheduled', 'retrying', 'completed', 'failed', 'cancelled');
+
+CREATE INDEX jobs_parked_listed ON jobs (seq)
+WHERE status = 'queued' AND parked_at IS NOT NULL;
+
 -- The guards, as schema.py makes them of the one table of moves (domain/statuses.py).
 CREATE TRIGGER jobs_guard_begin AFTER INSERT ON jobs
 WHEN NOT (NEW.status = 'queued' OR NEW.status = 'scheduled')
@@ -93,7 +109,9 @@ CREATE TABLE job_inputs (
   metadata TEXT NOT NULL,
   traceparent TEXT,
   callback_url TEXT,
-  args BLOB NOT NULL
+  args BLOB NOT NULL,
+  -- as the caller called its request; read only with the args, so it may stand behind them
+  request_id TEXT
 ) STRICT;
 
 -- The result of a completed job, or why the newest ended attempt failed.
@@ -263,3 +281,72 @@ CREATE TABLE job_files (
 
 -- To copy a job's references, and to delete them with it.
 CREATE INDEX files_of_job ON job_files (seq);
+
+-- Batches: jobs that were submitted together, and how many of them have which status.
+
+-- The counts are kept by a trigger, so that no answer has to count a batch's
+-- jobs, some of which may have been deleted. `written` is how many of its first lines are in
+-- the file; once the last one is, it is `loaded`.
+CREATE TABLE batches (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  batch_id TEXT NOT NULL UNIQUE,
+  principal TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  finished_at INTEGER,
+  expires_at INTEGER,
+  retention_ms INTEGER NOT NULL,
+  loaded INTEGER NOT NULL DEFAULT 0,
+  written INTEGER NOT NULL DEFAULT 0,
+  total INTEGER NOT NULL DEFAULT 0,
+  accepted INTEGER NOT NULL DEFAULT 0,
+  replayed INTEGER NOT NULL DEFAULT 0,
+  scheduled INTEGER NOT NULL DEFAULT 0,
+  queued INTEGER NOT NULL DEFAULT 0,
+  processing INTEGER NOT NULL DEFAULT 0,
+  retrying INTEGER NOT NULL DEFAULT 0,
+  completed INTEGER NOT NULL DEFAULT 0,
+  failed INTEGER NOT NULL DEFAULT 0,
+  cancelled INTEGER NOT NULL DEFAULT 0,
+  retry_of TEXT,
+  idempotency_key TEXT,
+  fingerprint TEXT,
+  callback_url TEXT
+) STRICT;
+
+CREATE INDEX batches_of_principal ON batches (principal, seq);
+
+CREATE UNIQUE INDEX batches_of_key ON batches (principal, idempotency_key)
+WHERE idempotency_key IS NOT NULL;
+
+-- Those whose last job has ended in this transaction: as good as always empty.
+CREATE INDEX batches_ended ON batches (loaded)
+WHERE finished_at IS NULL AND scheduled + queued + processing + retrying = 0;
+
+-- Those that are being written, or whose writing was broken off.
+CREATE INDEX batches_loading ON batches (created_at) WHERE loaded = 0;
+
+CREATE INDEX batches_expiring ON batches (expires_at) WHERE expires_at IS NOT NULL;
+
+-- What became of the first lines, and what was wrong with them, as JSON. Beside the counts:
+-- SQLite would write it again at each change of them.
+CREATE TABLE batch_reports (
+  seq INTEGER PRIMARY KEY,
+  job_ids TEXT NOT NULL,
+  errors TEXT NOT NULL
+) STRICT;
+
+-- Keeps the counts of a batch, in the transaction of each move. That a job of none moves
+-- costs a comparison.
+CREATE TRIGGER batches_count AFTER UPDATE OF status ON jobs
+WHEN NEW.batch_seq IS NOT NULL AND OLD.status <> NEW.status
+BEGIN
+  UPDATE batches SET
+    scheduled = scheduled - (OLD.status = 'scheduled'),
+    queued = queued - (OLD.status = 'queued') + (NEW.status = 'queued'),
+    processing = processing - (OLD.status = 'processing') + (NEW.status = 'processing'),
+    retrying = retrying - (OLD.status = 'retrying') + (NEW.status = 'retrying'),
+    completed = completed + (NEW.status = 'completed'),
+    failed = failed + (NEW.status = 'failed'),
+    cancelled = cancelled + (NEW.status = 'cancelled')
+  WHERE seq = NEW.batch_seq;
+END;

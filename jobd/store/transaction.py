@@ -192,6 +192,11 @@ class Transaction:
         insert_messages(self._connection, messages)
         self.messages += len(messages)
 
+    def tell(self, event: Event, principal: str, url: str) -> None:
+        """Write the message of an event that is none of a job: no history has it."""
+        insert_messages(self._connection, [self._message(event, principal, url)])
+        self.messages += 1
+
     def _message(self, event: Event, principal: str, url: str) -> NewDelivery:
         return NewDelivery(
             message_id=self._new_id("msg_", self.now_ms),

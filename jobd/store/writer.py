@@ -7,6 +7,7 @@ verb does (jobs.py, claims.py, moves.py, attempts.py, finished.py, uploads.py â€
 import asyncio
 from collections.abc import Sequence
 
+from jobd.domain.batches import NewBatch
 from jobd.domain.jobs import (
     Cancelled,
     Checkpoint,
@@ -18,6 +19,7 @@ from jobd.domain.jobs import (
     Upload,
 )
 from jobd.domain.queues import QueueChange
+from jobd.store.batches import Answers, Loaded, Part
 from jobd.store.finished import Retry
 from jobd.store.group_commit import Condition, GroupCommit
 from jobd.store.moves import Promoted
@@ -85,6 +87,20 @@ class Writer:
         """
         submitted: Submitted = await self._commits.ask("submit", job)
         return submitted
+
+    async def begin_batch(self, new: NewBatch) -> int:
+        """Store a batch without any job and return its seq; its key must be free."""
+        seq: int = await self._commits.ask("begin_batch", new)
+        return seq
+
+    async def add_to_batch(self, part: Part) -> Answers:
+        """Store lines of a batch, in one transaction; return for each what `submit` would."""
+        answers: Answers = await self._commits.ask("add_to_batch", part)
+        return answers
+
+    async def load_batch(self, loaded: Loaded) -> None:
+        """Take note that all lines of a batch are written; of one without a job nothing stays."""
+        await self._commits.ask("load_batch", loaded)
 
     async def settle(self, settlement: Settlement) -> None:
         """Write how an attempt ended; raises LeaseLost and changes nothing if it holds no lease."""

@@ -27,6 +27,7 @@ _OWN = (
     *("metadata", "created_at", "updated_at", "run_at"),
     *("estimated_completion_time", "suggested_next_poll_time"),
     *("args", "principal", "retention_seconds", "start_before", "callback_url", "trace_id"),
+    "request_id",
 )
 """What is each job's own, in the document's order; so is the id, which stands in URLs too."""
 
@@ -38,6 +39,7 @@ def render_created(
     poll_s: int,
     estimate: Estimate,
     waiting_for: str,
+    public_url: str = "",
 ) -> bytes:
     """Return the bytes of the whole document of a job that has just been stored.
 
@@ -55,6 +57,7 @@ def render_created(
         estimate.duration_s,
         new.timeout_ms,
         waiting_for,
+        public_url,
     ).copy()
     document[1::2] = (
         job_id,
@@ -73,6 +76,7 @@ def render_created(
         "null" if new.start_before_ms is None else _time(new.start_before_ms),
         "null" if new.callback_url is None else _encode(new.callback_url).decode(),
         "null" if traceparent is None else f'"{traceparent.split("-")[1]}"',
+        "null" if new.request_id is None else _encode(new.request_id).decode(),
         job_id,  # in logs_url
         job_id,  # in artifacts_url
     )
@@ -97,7 +101,7 @@ def _second(second: int) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _pieces(
+def _pieces(  # noqa: PLR0913, PLR0917 - each is part of the key
     kind: str,
     queue: str,
     scheduled: bool,  # noqa: FBT001 - by position, as it is part of a key
@@ -106,6 +110,7 @@ def _pieces(
     duration_s: float | None,
     timeout_ms: int,
     waiting_for: str,
+    public_url: str,
 ) -> list[str]:
     """Return the document that such jobs have in common, an empty piece for each hole in it."""
     job = domain.Job(
@@ -147,6 +152,7 @@ def _pieces(
         inline_result_bytes=0,
         estimate=Estimate(duration_s),
         waiting_for=waiting_for,
+        public_url=public_url,
     )
     holes: dict[str, Any] = {name: msgspec.Raw(f"%({name})".encode()) for name in _OWN}
     return _HOLE.split(_encode(msgspec.json.decode(_encode(document)) | holes).decode())

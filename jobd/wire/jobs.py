@@ -97,6 +97,7 @@ class JobDetail(Job, frozen=True, kw_only=True):
     callback_url: str | None
     trace_id: str | None
     request_id: str | None
+    """The X-Request-Id that was sent with the submission."""
     progress_done: int | None
     progress_total: int | None
     charged_attempts: int

@@ -32,3 +32,5 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the same request may succeed later; absent when not known."""
     error: JobError | msgspec.UnsetType = msgspec.UNSET
     """With `job_failed`: why the job failed."""
+    job_id: str | msgspec.UnsetType = msgspec.UNSET
+    """With `job_expired`: which job that was."""

@@ -75,9 +75,11 @@ def _part_s(share: float, known_s: float | None, age_ms: int) -> int:
     return min(1 << max((max(age_ms, 0) // 1000).bit_length() - 1, 0), LONGEST_POLL_S)
 
 
-def render_job(job: domain.Job, now_ms: int, estimate: Estimate = UNKNOWN) -> Job:
-    """Return the document of `job` as lists carry it."""
-    return Job(**_fields(job, now_ms, estimate, None))
+def render_job(
+    job: domain.Job, now_ms: int, estimate: Estimate = UNKNOWN, *, public_url: str = ""
+) -> Job:
+    """Return the document of `job` as lists carry it; its URLs begin with `public_url`."""
+    return Job(**_fields(job, now_ms, estimate, None, public_url))
 
 
 def render_detail(
@@ -88,6 +90,7 @@ def render_detail(
     estimate: Estimate = UNKNOWN,
     waiting_for: str | None = None,
     queue_position: int | None = None,
+    public_url: str = "",
 ) -> JobDetail:
     """Return the whole document of `job`, which was read in detail.
 
@@ -101,9 +104,9 @@ def render_detail(
     body = result.body if result is not None else None
     inline = body is not None and len(body) <= inline_result_bytes
     progress = job.progress
-    url = _url(job)
+    url = _url(job, public_url)
     return JobDetail(
-        **_fields(job, now_ms, estimate, queue_position),
+        **_fields(job, now_ms, estimate, queue_position, public_url),
         args=msgspec.Raw(inputs.args),
         result=msgspec.Raw(body) if body is not None and inline else _NULL,
         result_info=None if result is None else _result_info(result),
@@ -113,7 +116,7 @@ def render_detail(
         start_before=from_ms_or_none(job.start_before_ms),
         callback_url=inputs.callback_url,
         trace_id=None if inputs.traceparent is None else inputs.traceparent.split("-")[1],
-        request_id=None,
+        request_id=inputs.request_id,
         progress_done=None if progress is None else progress.done,
         progress_total=None if progress is None else progress.total,
         charged_attempts=job.failures + job.crashes,
@@ -122,15 +125,19 @@ def render_detail(
         retry_url=f"{url}/retry" if _may_be_retried(job) else None,
         retry_of=job.retry_of,
         retried_as=job.retried_as,
-        batch_index=None,
+        batch_index=job.batch_index,
         waiting_for=waiting_for,
     )
 
 
 def _fields(
-    job: domain.Job, now_ms: int, estimate: Estimate, queue_position: int | None
+    job: domain.Job,
+    now_ms: int,
+    estimate: Estimate,
+    queue_position: int | None,
+    public_url: str,
 ) -> dict[str, Any]:
-    url = _url(job)
+    url = _url(job, public_url)
     status = job.status
     poll_s = retry_after_s(job, now_ms, estimate)
     ends_in_s = estimate.ends_in_s
@@ -149,7 +156,7 @@ def _fields(
         "result_url": f"{url}/result" if completed and job.has_result else None,
         "priority": job.priority,
         "metadata": job.metadata,
-        "batch_id": None,
+        "batch_id": job.batch_id,
         "created_at": from_ms(job.created_at_ms),
         "updated_at": from_ms(job.updated_at_ms),
         "run_at": from_ms_or_none(_asked_run_at_ms(job)),
@@ -176,8 +183,8 @@ def _fields(
     }
 
 
-def _url(job: domain.Job) -> str:
-    return f"/v1/jobs/{job.job_id}"
+def _url(job: domain.Job, public_url: str) -> str:
+    return f"{public_url}/v1/jobs/{job.job_id}"
 
 
 def _may_be_retried(job: domain.Job) -> bool:
@@ -212,14 +219,15 @@ def _result_info(result: domain.Result) -> ResultInfo:
     return ResultInfo(result.media_type, result.size_bytes, result.sha256, result.filename)
 
 
-def render_event(event: Event, job: domain.Job) -> JobEvent:
+def render_event(event: Event, job: domain.Job, public_url: str = "") -> JobEvent:
     """Return what a stream says of `event`; `job` is as it was right after it."""
-    return JobEvent(event.type, from_ms(event.at_ms), render_job(job, event.at_ms))
+    data = render_job(job, event.at_ms, public_url=public_url)
+    return JobEvent(event.type, from_ms(event.at_ms), data)
 
 
-def render_past_event(event: Event, job: domain.Job) -> PastEvent:
+def render_past_event(event: Event, job: domain.Job, public_url: str = "") -> PastEvent:
     """Return what a history says of `event`; `job` is as it was right after it."""
-    data = render_job(job, event.at_ms)
+    data = render_job(job, event.at_ms, public_url=public_url)
     return PastEvent(str(event.id), event.type, from_ms(event.at_ms), data)
 
 

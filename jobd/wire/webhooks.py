@@ -90,7 +90,7 @@ def _notice(message: deliveries.Message, job: Job, public_url: str) -> JobNotice
         done=done,
         partial=bool(message.data.get("partial")),
         attempt=message.attempt,
-        batch_id=None,
+        batch_id=job.batch_id,
         metadata=job.metadata,
         error=_error(message.data.get("error")),
         created_at=from_ms(job.created_at_ms),

@@ -44,6 +44,7 @@ from jobd.wire.jobs import JobDetail
 from jobd.wire.problems import Problem
 from jobd.wire.status import Check, Slots
 from tests.support.clock import START_MS, FakeClock
+from tests.support.contract import Held, check_event, check_taken, unseen
 
 if TYPE_CHECKING:
     from jobd.wire.workers import Worker
@@ -157,6 +158,7 @@ class EventReader:
         self.status = response.status
         self.headers = response.headers
         self.content = response.content
+        self.url = str(response.url)
 
     async def next(self) -> Frame | None:
         """Return the next event, None at the end."""
@@ -166,6 +168,7 @@ class EventReader:
                 continue
             if line == b"\n":
                 assert fields, "an empty line that ends no event"
+                check_event(self.url, fields)
                 return msgspec.convert(fields, Frame)
             name, _, value = line.decode().removesuffix("\n").partition(": ")
             fields[name] = msgspec.json.decode(value) if name in {"id", "data"} else value
@@ -265,6 +268,7 @@ class Api:
             **times,
         )
         self.http: aiohttp.ClientSession
+        self.routes: set[tuple[str, str]]
 
     def _claimed(self, claims: list[Claim]) -> None:
         self.estimates.claimed(claims)
@@ -280,6 +284,7 @@ class Api:
 
     async def ask(self, method: str, path: str, **options: Any) -> Reply:
         async with self.http.request(method, f"http://jobd{path}", **options) as response:
+            check_taken(method, path, response.status, options.get("json"))
             return Reply(response.status, response.headers, await response.read())
 
     async def get(self, path: str, **headers: str) -> Reply:
@@ -355,17 +360,36 @@ async def running(folder: Path, config: Config, **times: float) -> AsyncIterator
     api = Api(folder, database, config, {"body_timeout_s": 30.0, **times})
     await api.writer.start()
     await api.writer.count()
-    runner = web.AppRunner(build(api.services), **SERVER_LIMITS)
+    app = build(api.services)
+    api.routes = {
+        (route.method, route.resource.canonical) for route in app.router.routes() if route.resource
+    }
+    runner = web.AppRunner(app, **SERVER_LIMITS)
     await runner.setup()
     await web.UnixSite(runner, api.socket).start()
     connector = aiohttp.UnixConnector(api.socket)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as api.http:
+    async with aiohttp.ClientSession(
+        connector=connector, auto_decompress=False, response_class=Held
+    ) as api.http:
         yield api
     api.draining.set()
     await runner.cleanup()
     await api.writer.close()
     await database.close()
     assert api.deaths == []
+
+
+@pytest.hookimpl
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a whole run in which no test got some answer that the document promises."""
+    files = {item.path for item in session.items}
+    option = session.config.option
+    some = option.keyword or option.markexpr or option.deselect
+    if exitstatus or some or not files.issuperset(Path(__file__).parent.glob("test_*.py")):
+        return
+    if missing := unseen():
+        print(f"\nin the document, and no test got it: {sorted(missing)}")  # noqa: T201
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture

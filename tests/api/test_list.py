@@ -6,8 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobd.config import Config, Server
+from jobd.domain.jobs import Artifact
+from jobd.domain.statuses import Status
+from jobd.store import listing
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
     from tests.api.conftest import Api, Reply
+
+ARTIFACT = Artifact("out.csv", "1/out.csv", "text/csv", 3, "ab" * 32, 1)
 
 
 def ids(reply: Reply) -> list[str]:
@@ -89,6 +99,8 @@ async def test_filters(api: Api) -> None:
         "kind=%FF%ED%A0%80": [],
         "idempotency_key=my-key": [other],
         "idempotency_key=%27": [],
+        "batch_id=bat_none": [],
+        "batch_id=": [],
         "created_after=2026-01-01T00:00:03Z": [other],
         "created_before=2026-01-01T00:00:03.5Z": [done],
         "created_after=2026-01-01T01:00:00%2B01:00&created_before=2027-01-01T00:00:00Z": None,
@@ -142,3 +154,79 @@ async def test_a_page_token_of_another_list(api: Api) -> None:
     reply = await api.get(f"/v1/jobs?status=queued&page_token={token}")
 
     reply.problem(400, "invalid_page_token")
+
+
+async def test_the_jobs_of_a_batch(api: Api) -> None:
+    await api.submit()
+    strict = {"kind": "test.strict", "args": {"n": 1}, "idempotency_key": "k"}
+    document = {"jobs": [{"kind": "test.any"}, strict, {"kind": "test.any"}]}
+    batch = (await api.ask("POST", "/v1/batches", json=document)).json
+    jobs = batch["job_ids"][::-1]
+    await api.ask("POST", f"/v1/jobs/{jobs[0]}/cancel")
+
+    path = batch["jobs_url"]
+    assert ids(await api.get(path)) == jobs
+    first = await api.get(f"{path}&page_size=2")
+    token = first.json["next_page_token"]
+    rest = await api.get(f"{path}&page_size=2&page_token={token}")
+    assert ids(first) + ids(rest) == jobs
+    assert ids(await api.get(f"{path}&status=cancelled")) == jobs[:1]
+    assert ids(await api.get(f"{path}&kind=test.strict&status=queued")) == jobs[1:2]
+    assert ids(await api.get(f"{path}&idempotency_key=k")) == jobs[1:2]
+    assert ids(await api.get("/v1/jobs?batch_id=bat_other&idempotency_key=k")) == []
+    query = f"batch_id={batch['batch_id']}&last_event_id=1"
+    async with api.stream(f"/v1/events?{query}") as events:
+        told = [await events.next() for _ in range(4)]
+    assert [frame.data["data"]["job_id"] for frame in told if frame] == [*jobs[::-1], jobs[0]]
+
+
+async def test_a_page_may_be_empty_and_not_the_last(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MOST_VISITED", 2)
+    made, *over = await submitted(api, 5)
+    for job_id in over:
+        await api.ask("POST", f"/v1/jobs/{job_id}/cancel")
+    for _ in range(4):
+        await api.submit({"kind": "test.strict", "args": {"n": 1}, "queue": "default"})
+    found, path, pages = [], "/v1/jobs?status=queued&kind=test.any", 0
+
+    while path:
+        reply = await api.get(path)
+        found += ids(reply)
+        pages += 1
+        *_, last = reply.headers["Link"].split(", ")
+        path = last.split(">")[0][1:] if 'rel="next"' in last else ""
+
+    assert found == [made]
+    assert pages > 1
+
+
+async def test_with_a_public_url_every_url_is_absolute(
+    serve: Callable[..., AbstractAsyncContextManager[Api]],
+) -> None:
+    config = Config(server=Server(public_url="https://jobs.example/base/"))
+    async with serve(config) as api:
+        posted = await api.submit(Prefer="respond-async")
+        await api.submit()
+        listed = await api.get("/v1/jobs?page_size=1")
+        job = posted.job
+        url = f"https://jobs.example/base/v1/jobs/{job.job_id}"
+        path = f"/v1/jobs/{job.job_id}"
+        await api.end(await api.claim(), Status.FAILED, artifacts=(ARTIFACT,))
+        async with api.stream(f"{path}/events") as events:
+            (told,) = await events.rest()
+        history = (await api.get(f"{path}/events", Accept="application/json")).json["events"]
+        read = (await api.get(path)).json
+        (file,) = (await api.get(f"{path}/artifacts")).json["artifacts"]
+        retried = (await api.ask("POST", f"{path}/retry")).headers["Location"]
+
+    assert (posted.headers["Location"], job.poll_url, job.logs_url) == (url, url, f"{url}/logs")
+    assert listed.json["jobs"][0]["poll_url"].startswith("https://jobs.example/base/v1/jobs/job_")
+    assert listed.headers["Link"].count("<https://jobs.example/base/v1/jobs?page_size=1") == 2
+    assert {told.data["data"]["poll_url"], history[0]["data"]["poll_url"], read["poll_url"]} == {
+        url
+    }
+    assert read["retry_url"] == f"{url}/retry"
+    assert file["url"] == f"{url}/artifacts/out.csv"
+    assert retried.startswith("https://jobs.example/base/v1/jobs/job_")

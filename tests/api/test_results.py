@@ -104,9 +104,11 @@ async def test_a_known_result_is_not_sent_again(api: Api) -> None:
     url = await api.ended(result=inline(), artifacts=(out,))
 
     for path, body in (("result", INLINE), ("artifacts/out.csv", LARGE)):
-        reply = await api.get(f"{url}/{path}", If_None_Match=f'"x", "{digest(body)}"')
-        assert (reply.status, reply.body) == (304, b"")
-        assert reply.headers["ETag"] == f'"{digest(body)}"'
+        known = {"If-None-Match": f'"x", "{digest(body)}"'}
+        for method in ("GET", "HEAD"):
+            reply = await api.ask(method, f"{url}/{path}", headers=known)
+            assert (reply.status, reply.body) == (304, b"")
+            assert reply.headers["ETag"] == f'"{digest(body)}"'
 
 
 async def test_a_result_that_is_not_ready(api: Api) -> None:
@@ -140,6 +142,136 @@ async def test_a_job_that_completed_without_a_result(api: Api) -> None:
 
     (await api.get(f"{url}/result")).problem(404, "not_found")
     assert (await api.get(url)).job.result_url is None
+
+
+WHOLE, BEHIND = 200, 416
+
+RANGES: dict[str, range | int] = {
+    "bytes=0-0": range(1),
+    "bytes=2-5": range(2, 6),
+    "BYTES=7-": range(7, 10),
+    "bytes=3-99999999999999999999": range(3, 10),
+    "bytes=-4": range(6, 10),
+    "bytes=-99": range(10),
+    "bytes=10-": BEHIND,
+    "bytes=99-100": BEHIND,
+    "bytes=-0": BEHIND,
+    "bytes=5-2": WHOLE,
+    "bytes=0-1,3-4": WHOLE,
+    "bytes=": WHOLE,
+    "bytes=-": WHOLE,
+    "bytes=a-b": WHOLE,
+    "bytes=+1-2": WHOLE,
+    "bytes = 1-2": WHOLE,
+    "bytes 1-2": WHOLE,
+    "lines=1-2": WHOLE,
+    "bytes=" + "9" * 5000 + "-": WHOLE,
+}
+"""What of ten bytes is sent."""
+
+
+@pytest.mark.parametrize("path", ["result", "artifacts/out.csv"])
+@pytest.mark.parametrize("asked", RANGES, ids=lambda asked: asked[:30])
+async def test_a_part_is_sent(api: Api, path: str, asked: str) -> None:
+    url = await api.ended(result=inline(), artifacts=(stored(api, "out.csv", INLINE),))
+    wanted = RANGES[asked]
+
+    reply = await api.get(f"{url}/{path}", Range=asked)
+
+    if wanted == BEHIND:
+        reply.problem(416, "range_not_satisfiable")
+        assert reply.headers["Content-Range"] == "bytes */10"
+        return
+    if isinstance(wanted, range):
+        assert (reply.status, reply.body) == (206, INLINE[wanted.start : wanted.stop])
+        assert reply.headers["Content-Range"] == f"bytes {wanted.start}-{wanted.stop - 1}/10"
+    else:
+        assert (reply.status, reply.body) == (200, INLINE)
+        assert "Content-Range" not in reply.headers
+    assert reply.headers["Content-Length"] == str(len(reply.body))
+    assert reply.headers["Accept-Ranges"] == "bytes"
+    assert reply.headers["ETag"] == f'"{digest(INLINE)}"'
+    whole = await api.get(f"{url}/{path}")
+    assert reply.headers["Repr-Digest"] == whole.headers["Repr-Digest"]
+
+
+@pytest.mark.parametrize(
+    ("if_range", "status"),
+    [
+        (f'"{digest(INLINE)}"', 206),
+        (f'W/"{digest(INLINE)}"', 200),
+        ('"stale"', 200),
+        ("*", 200),
+        ("Thu, 01 Jan 2026 00:00:00 GMT", 200),
+    ],
+)
+async def test_a_part_is_sent_only_of_the_version_that_the_caller_has(
+    api: Api, if_range: str, status: int
+) -> None:
+    url = await api.ended(result=inline(), artifacts=(stored(api, "out.csv", INLINE),))
+
+    for path in ("result", "artifacts/out.csv"):
+        reply = await api.get(f"{url}/{path}", Range="bytes=2-3", If_Range=if_range)
+        assert (reply.status, reply.body) == (status, INLINE[2:4] if status == 206 else INLINE)
+        # for other versions it does not matter that there are no such bytes
+        behind = await api.get(f"{url}/{path}", Range="bytes=99-", If_Range=if_range)
+        assert behind.status == (416 if status == 206 else 200)
+
+
+async def test_a_broken_download_is_resumed(api: Api) -> None:
+    out = stored(api, "out.csv", LARGE)
+    url = await api.ended(result=as_result(out), artifacts=(out,))
+    half = len(LARGE) // 2 + 7
+    etag = (await api.get(f"{url}/result")).headers["ETag"]
+
+    rest = await api.get(f"{url}/result", Range=f"bytes={half}-", If_Range=etag)
+
+    assert (rest.status, rest.body == LARGE[half:]) == (206, True)
+
+
+async def test_of_nothing_there_is_no_part(api: Api) -> None:
+    url = await api.ended(artifacts=(stored(api, "empty.csv", b""),))
+
+    suffix = await api.get(f"{url}/artifacts/empty.csv", Range="bytes=-5")
+    first = await api.get(f"{url}/artifacts/empty.csv", Range="bytes=0-")
+
+    assert (suffix.status, suffix.body) == (200, b"")
+    first.problem(416, "range_not_satisfiable")
+    assert first.headers["Content-Range"] == "bytes */0"
+
+
+async def test_head_knows_no_parts(api: Api) -> None:
+    url = await api.ended(result=inline())
+
+    for asked in ("bytes=0-1", "bytes=99-"):
+        head = await api.ask("HEAD", f"{url}/result", headers={"Range": asked})
+        assert (head.status, head.headers["Content-Length"]) == (200, "10")
+
+
+@pytest.mark.parametrize(
+    ("if_match", "holds"),
+    [
+        ("*", True),
+        (f'"{digest(INLINE)}"', True),
+        (f'W/"x","{digest(INLINE)}"', True),
+        (f'W/"{digest(INLINE)}"', False),
+        ('"x"', False),
+        ("", False),
+    ],
+)
+async def test_a_condition_is_looked_at_before_all_else(
+    api: Api, if_match: str, holds: bool
+) -> None:
+    url = await api.ended(result=inline())
+    known = {"If_None_Match": "*", "Range": "bytes=99-"}
+
+    reply = await api.get(f"{url}/result", If_Match=if_match, **known)
+
+    if holds:
+        assert reply.status == 304
+    else:
+        problem = reply.problem(412, "precondition_failed")
+        assert [error.header for error in problem.errors] == ["If-Match"]
 
 
 @pytest.mark.parametrize("damage", ["removed", "shorter", "a link"])

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.conftest import Daemon
 from tests.support.clock import TOMORROW
+from tests.support.contract import HeldTransport
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 JSON = {"Content-Type": "application/json"}
@@ -33,7 +34,7 @@ class Caller:
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
-        transport = httpx.HTTPTransport(uds=daemon.socket)
+        transport = HeldTransport(daemon.socket)
         self.http = httpx.Client(transport=transport, base_url="http://localhost", timeout=30)
 
     @contextlib.contextmanager

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import Daemon
+from tests.support.contract import HeldTransport
 
 FREE_BYTES = 2 * 1024 * 1024
 BIG = json.dumps({"text": "x" * 100_000})
@@ -105,7 +106,7 @@ def test_an_io_error_ends_the_daemon_with_74_and_vouches_for_nothing(stopped: Da
     assert stopped.jobd("submit", "test.echo", "{}", "--wait").returncode == 0
     tracing = failing_syncs(stopped)
 
-    transport = httpx.HTTPTransport(uds=stopped.socket)
+    transport = HeldTransport(stopped.socket)
     with httpx.Client(transport=transport, base_url="http://localhost") as client:
         body = {"kind": "test.echo", "args": {}}
         refused = client.post("/v1/jobs", json=body, headers={"Idempotency-Key": '"k"'})

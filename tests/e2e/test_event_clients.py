@@ -13,6 +13,7 @@ import httpx_sse
 import pytest
 
 from tests.e2e.conftest import Daemon
+from tests.support.contract import HeldTransport
 
 NODE = Path(__file__).parent / "node"
 Seen = list[tuple[str, str]]
@@ -34,7 +35,7 @@ def statuses(seen: Seen) -> Seen:
 
 def history(daemon: Daemon, job_id: str) -> Seen:
     """What the daemon itself says happened."""
-    transport = httpx.HTTPTransport(uds=daemon.socket)
+    transport = HeldTransport(daemon.socket)
     with httpx.Client(transport=transport, base_url="http://localhost") as client:
         path = f"/v1/jobs/{job_id}/events"
         events = client.get(path, headers={"Accept": "application/json"}).json()["events"]
@@ -45,7 +46,7 @@ def follow(daemon: Daemon, job_id: str, last_id: str | None, *, stop_at: str | N
     """Read with httpx-sse until `stop_at`, or until the stream ends."""
     seen: Seen = []
     headers = {} if last_id is None else {"Last-Event-ID": last_id}
-    transport = httpx.HTTPTransport(uds=daemon.socket)
+    transport = HeldTransport(daemon.socket)
     with (
         httpx.Client(transport=transport, base_url="http://localhost", timeout=30) as client,
         httpx_sse.connect_sse(

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.conftest import JOBD, Daemon
 from tests.support.clock import TOMORROW
+from tests.support.contract import HeldTransport
 
 
 def serve(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -185,7 +186,7 @@ def test_the_attempts_of_a_job_tell_how_each_ended(daemon: Daemon) -> None:
     job_id = submit(daemon, "test.segfault")
     assert daemon.jobd("wait", job_id).returncode == 7
 
-    transport = httpx.HTTPTransport(uds=daemon.socket)
+    transport = HeldTransport(daemon.socket)
     with httpx.Client(transport=transport, base_url="http://localhost") as client:
         attempts = client.get(f"/v1/jobs/{job_id}/attempts").json()["attempts"]
 

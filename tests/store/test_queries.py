@@ -22,6 +22,12 @@ MAY_BE_WALKED = {"progress", "meta", "sqlite_schema", "sqlite_sequence"}
 """A row or two each, or one for each running job."""
 
 
+SEQS = "seq>? AND seq<?"
+ROWIDS = "rowid>? AND rowid<?"
+OF_KIND = "principal=? AND queue=? AND kind=?"
+GROUP = "principal=? AND status=? AND queue=? AND kind=?"
+
+
 def plan(connection: sqlite3.Connection, sql: str) -> list[str]:
     named: dict[str, Any] = dict.fromkeys(re.findall(r":(\w+)", sql))
     values: Any = named or (None,) * sql.count("?")
@@ -54,6 +60,18 @@ def test_no_statement_walks_a_table(schema: sqlite3.Connection, file: str, name:
         ("moves.sql", "due", "jobs_due (run_at<?)"),
         ("moves.sql", "next_due", "jobs_due"),
         ("moves.sql", "orphans", "jobs_running (queue>?)"),
+        ("listing.sql", "next_group", "jobs_listed ((principal,queue,kind)>(?,?,?))"),
+        ("listing.sql", "of_group", f"jobs_listed ({OF_KIND} AND {ROWIDS})"),
+        ("listing.sql", "queued_of_group", f"jobs_listed ({OF_KIND} AND {ROWIDS})"),
+        ("listing.sql", "settled_of_group", f"jobs_settled ({GROUP} AND {ROWIDS})"),
+        ("listing.sql", "ready", f"jobs_ready (lane=? AND queue=? AND priority=? AND {SEQS})"),
+        (
+            "listing.sql",
+            "ready_floor",
+            f"jobs_ready (lane=? AND queue=? AND priority=? AND {SEQS})",
+        ),
+        ("listing.sql", "parked", f"jobs_parked_listed ({SEQS})"),
+        ("listing.sql", "of_batch", f"jobs_of_batch (batch_seq=? AND {ROWIDS})"),
         ("readers.sql", "events", "events_of_job (seq=? AND id>?)"),
         ("retention.sql", "expiring", "jobs_expiring (expires_at>?)"),
         ("retention.sql", "expired_keys", "idempotency_expiring (expires_at<?)"),

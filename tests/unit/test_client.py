@@ -1,7 +1,5 @@
 """The client against a recorded protocol: what it sends, what it repeats, what it raises."""
 
-import base64
-import hashlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +59,8 @@ def test_a_busy_daemon_is_asked_again_when_it_said_so(recorded: Any, job_json: J
     with Client(recorded.socket, pause=pauses.append) as client:
         client.submit(REQUEST)
 
-    assert pauses == [3]
+    (pause,) = pauses
+    assert 3 <= pause <= 3.75  # never sooner than it said, and not all at once
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,8 @@ def test_watch_long_polls_from_the_version_it_has(recorded: Any, job_json: JobJs
     assert seen == ["queued", "processing", "processing", "completed"]
     polls = [(r.headers["Prefer"], r.headers["If-None-Match"]) for r in recorded.requests[1:]]
     assert polls == [("wait=30", f'W/"{version}"') for version in (1, 2, 2)]
-    assert pauses == [1.0]  # the 304 came at once: not a busy loop
+    (pause,) = pauses
+    assert 1 <= pause <= 1.25  # the 304 came at once: not a busy loop
 
 
 def test_watch_gives_up_when_its_time_is_over(recorded: Any, job_json: JobJson) -> None:
@@ -167,39 +167,3 @@ def test_a_list_asks_for_what_is_named(recorded: Any) -> None:
 
     expected = "/v1/jobs?status=failed&status=queued&kind=a.b&page_size=7"
     assert recorded.requests[0].path == expected
-
-
-def digest_of(body: bytes) -> str:
-    return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
-
-
-def test_a_download_gives_the_bytes(recorded: Any) -> None:
-    recorded.reply(b"abc", Content_Type="text/csv", Repr_Digest=digest_of(b"abc"))
-
-    with Client(recorded.socket) as client, client.result("job_x", artifact="a b") as download:
-        body = b"".join(download.chunks())
-
-    assert (body, download.media_type, download.size_bytes) == (b"abc", "text/csv", 3)
-    assert recorded.requests[0].path == "/v1/jobs/job_x/artifacts/a%20b"
-
-
-def test_a_download_with_another_digest_is_refused(recorded: Any) -> None:
-    recorded.reply(b"abc", Repr_Digest=digest_of(b"abd"))
-
-    with (
-        Client(recorded.socket) as client,
-        client.result("job_x") as download,
-        pytest.raises(BadAnswer, match="digest"),
-    ):
-        b"".join(download.chunks())
-
-
-def test_a_download_that_is_cut_off_is_refused(recorded: Any) -> None:
-    recorded.reply_cut_off(b"HTTP/1.1 200 -\r\nContent-Length: 9\r\n\r\nabc")
-
-    with (
-        Client(recorded.socket) as client,
-        client.result("job_x") as download,
-        pytest.raises(BadAnswer, match="3 of 9"),
-    ):
-        b"".join(download.chunks())

@@ -34,6 +34,8 @@ def test_flags_win_over_environment_over_file_over_default(tmp_path: Path) -> No
         ("pool = 1\n", "pool must be a section"),
         ("[jobs]\ntimeout_s = 9e9\n", "jobs.timeout_s is greater than jobs.max_timeout_s"),
         ("[server]\nsocket_mode = '777'\n", "server.socket_mode"),
+        ("[server]\npublic_url = 'jobs.example'\n", "server.public_url"),
+        ("[server]\npublic_url = 'https://jobs.example/?a'\n", "server.public_url"),
         ("x =\n", "Invalid value"),
     ],
 )

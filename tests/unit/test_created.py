@@ -39,6 +39,7 @@ def new_jobs(draw: st.DrawFn) -> NewJob:
         traceparent=draw(st.sampled_from((None, TRACE))),
         start_before_ms=draw(st.none() | _moments),
         callback_url=draw(st.none() | _texts),
+        request_id=draw(st.sampled_from((None, "a-b.c_1"))),
     )
 
 

@@ -1,0 +1,172 @@
+"""What the document says of single fields beyond their types: forms, known words, examples.
+
+A known word is no closed set (`x-extensible-enum`): later versions may add some, and a
+client must bear them. Not here: what a field means, which is said where it is defined.
+"""
+
+from typing import Any, get_args
+
+from jobd.api.problems import PROBLEMS
+from jobd.domain.events import CALLBACK_TYPES, EventType
+from jobd.domain.statuses import Status
+
+_HEX = "019b76daa400700080000000000000aa"
+_JOB_ID = f"job_{_HEX}"
+_JOB_URL = f"/v1/jobs/{_JOB_ID}"
+_BATCH_ID = f"bat_{_HEX}"
+MOMENT = "2026-01-02T03:04:05.678000Z"
+_URL = {"format": "uri-reference"}
+_SHA256 = "0f" * 32
+
+
+def _words(*words: str) -> dict[str, Any]:
+    return {"x-extensible-enum": list(words), "examples": [words[0]]}
+
+
+def _id(prefix: str, digits: int = 32) -> dict[str, Any]:
+    return {"pattern": f"^{prefix}_[0-9a-f]{{{digits}}}$"}
+
+
+def _like(example: Any, **more: Any) -> dict[str, Any]:
+    return {**more, "examples": [example]}
+
+
+_STATUS = {"x-extensible-enum": [str(word) for word in Status], "examples": ["processing"]}
+_LANE = _words("cpu", "io")
+_EVENT = {"x-extensible-enum": [*get_args(EventType)], "examples": ["job.processing"]}
+
+FIELDS: dict[str, dict[str, Any]] = {
+    "job_id": _like(_JOB_ID, **_id("job")),
+    "batch_id": _id("bat"),
+    "file_id": _like(f"file_{_SHA256}", **_id("file", 64)),
+    "retry_of": _id("job"),
+    "retried_as": _id("job"),
+    "kind": _like("report.generate"),
+    "queue": _like("default"),
+    "lane": _LANE,
+    "poll_url": _like(_JOB_URL, **_URL),
+    "events_url": _like(f"{_JOB_URL}/events", **_URL),
+    "cancel_url": _like(f"{_JOB_URL}/cancel", **_URL),
+    "result_url": _URL,
+    "logs_url": _like(f"{_JOB_URL}/logs", **_URL),
+    "artifacts_url": _like(f"{_JOB_URL}/artifacts", **_URL),
+    "retry_url": _URL,
+    "jobs_url": _like(f"/v1/jobs?batch_id={_BATCH_ID}", **_URL),
+    "url": _like(f"{_JOB_URL}/artifacts/report.pdf", **_URL),
+    "sha256": _like(_SHA256, pattern="^[0-9a-f]{64}$"),
+    "size_bytes": _like(4096, minimum=0),
+    "media_type": _like("application/pdf"),
+    "metadata": _like({"customer": "4711"}),
+    "priority": {"minimum": 0, "maximum": 9, "examples": [5]},
+    "started_at": _like(MOMENT),
+    "attempt": {"minimum": 0, "examples": [1]},
+    "max_attempts": {"minimum": 1, "examples": [3]},
+    "progress_pct": {"minimum": 0, "maximum": 100, "examples": [42.5]},
+    "step": _like("render"),
+    "step_index": {"minimum": 1, "examples": [2]},
+    "step_count": {"minimum": 1, "examples": [4]},
+    "queue_position": {"minimum": 0},
+    "estimated_duration_seconds": _like(30.0, minimum=0),
+    "estimated_completion_time": _like(MOMENT),
+    "suggested_next_poll_time": _like(MOMENT),
+    "principal": _like("uid:1001"),
+    "timeout_seconds": _like(3600.0),
+    "retention_seconds": _like(604800, minimum=60),
+    "concurrency": {"minimum": 1},
+    "message": _like("page 12 of 40"),
+    "distribution": _like("jobd-report"),
+    "version": _like("0.1.0"),
+    "target": _like("jobd_report:generate"),
+    "description": _like("Makes a report."),
+    "line": _like("page 12 done"),
+    "name": _like("report.pdf"),
+    "total": _like(100, minimum=0),
+    "succeeded": _like(97, minimum=0),
+    "failed": _like(3, minimum=0),
+    "Job.status": _STATUS,
+    "JobNotice.status": _STATUS,
+    "Batch.status": _words("processing", "completed"),
+    "Batch.batch_id": _like(_BATCH_ID, **_id("bat")),
+    "Batch.poll_url": _like(f"/v1/batches/{_BATCH_ID}", **_URL),
+    "Batch.cancel_url": _like(f"/v1/batches/{_BATCH_ID}/cancel", **_URL),
+    "Batch.retry_url": _like(f"/v1/batches/{_BATCH_ID}/retry", **_URL),
+    "Batch.retry_of": _id("bat"),
+    "BatchDetail.job_ids": _like([_JOB_ID, None]),
+    "BatchError.line": _like(2, minimum=1),
+    "BatchError.code": _like("validation_error", pattern="^[a-z][a-z0-9_]{1,62}$"),
+    "BatchError.detail": _like("Expected `int`, got `str`"),
+    "BatchWebhook.type": _words("batch.completed"),
+    "JobDetail.args": _like({"pages": 40}, type="object"),
+    "JobDetail.result": _like(None),
+    "JobDetail.waiting_for": {
+        "x-extensible-enum": [
+            "run_at",
+            "backoff",
+            "slot",
+            "queue_limit",
+            "queue_paused",
+            "handler_missing",
+            "storage_full",
+        ]
+    },
+    "JobError.code": _like("render_timeout", pattern="^[a-z][a-z0-9_]{1,62}$"),
+    "NoticeError.code": _like("render_timeout", pattern="^[a-z][a-z0-9_]{1,62}$"),
+    "JobEvent.type": _EVENT,
+    "PastEvent.type": _EVENT,
+    "PastEvent.id": _like("4711", pattern="^[0-9]+$"),
+    "LogEvent.type": _words("job.log"),
+    "LogLine.stream": _words("stdout", "stderr", "log", "jobd"),
+    "LogLine.attempt": {"minimum": 1, "examples": [1]},
+    "Attempt.outcome": _like("completed"),
+    "Attempt.handler": _like("jobd-report 0.1.0"),
+    "Step.name": _like("render"),
+    "Queue.name": _like("default"),
+    "FieldError.detail": _like("Expected `int`, got `str`"),
+    "FieldError.line": {"minimum": 1},
+    "LoadError.message": _like("No module named 'weasyprint'"),
+    "Worker.worker_id": _like("3"),
+    "Worker.pid": _like(4711, minimum=1),
+    "Worker.state": _words("ready", "starting", "spare"),
+    "Worker.job_ids": _like([_JOB_ID]),
+    "Status.api": _like("v1"),
+    "Status.python": _like("3.11.7"),
+    "Status.sqlite": _like("3.40.1"),
+    "Status.instance_id": _like(_HEX),
+    "Status.worker_slots": _like({"cpu": {"total": 2, "free": 1}}),
+    "Status.accepting": _like(example=True),
+    "Webhook.type": {"x-extensible-enum": [*CALLBACK_TYPES], "examples": ["job.completed"]},
+    "RotatedEndpoint.endpoint_id": _like("default"),
+    "RotatedEndpoint.secret": _like("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", pattern="^whsec_"),
+    "SubmitRequest.callback_url": _like("https://app.example/hooks/jobd", maxLength=2048),
+    "SubmitRequest.callback_events": {
+        "items": {"type": "string", "enum": [*CALLBACK_TYPES]},
+        "examples": [["job.completed", "job.failed"]],
+    },
+    "Problem.type": _like("urn:jobd:problem:job_not_found", pattern="^urn:jobd:problem:[a-z_]+$"),
+    "Problem.title": _like(PROBLEMS["job_not_found"].title),
+    "Problem.status": {"minimum": 400, "maximum": 599, "examples": [404]},
+    "Problem.detail": _like(f"There is no job {_JOB_ID}."),
+    "Problem.instance": _like(f"urn:uuid:{_HEX}", pattern="^urn:uuid:"),
+    "Problem.code": {"x-extensible-enum": [*PROBLEMS], "examples": ["job_not_found"]},
+    "Problem.request_id": _like(f"req_{_HEX}"),
+    "Problem.errors": _like([]),
+}
+"""By field name, or for one Struct and those made of it by `Struct.field`."""
+
+BODIES: dict[str, dict[str, Any]] = {
+    "SubmitRequest": {
+        "kind": "report.generate",
+        "args": {"pages": 40},
+        "metadata": {"customer": "4711"},
+    },
+    "BatchRequest": {
+        "jobs": [
+            {"kind": "report.generate", "args": {"pages": 40}, "idempotency_key": "order-4711"},
+            {"kind": "report.generate", "args": {"pages": 2}},
+        ]
+    },
+    "QueuePatch": {"concurrency": 2},
+    "RotateRequest": {"overlap_seconds": 3600},
+    "Health": {"status": "ok", "checks": {"database": {"status": "ok", "latency_ms": 0.4}}},
+}
+"""Examples that are more than one of each field's."""
