@@ -5,8 +5,8 @@ it is, until the patience is over: the daemon may be restarted in the middle of 
 Only the very first connection is not waited for, so that "no daemon here" is known at once.
 Pauses grow, are never shorter than the daemon asked for, and no two clients' are the same.
 
-Not here: which calls there are (calls.py), bytes of files (downloads.py, uploads.py), answers that go
-on (streams.py).
+Not here: which calls there are (calls.py), bytes of files (downloads.py, uploads.py), answers
+that go on (streams.py).
 """
 
 import http.client
