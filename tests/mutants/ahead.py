@@ -20,6 +20,17 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "a job is passed on to a worker of another lane",
+        (ByTests("tests/pool/test_recall.py", "test_what_a_dead_io_worker_had"), BySim()),
+        (
+            Edit(
+                "jobd/pool/supervisor.py",
+                "self._idlest(attempt.claim.lane)",
+                'self._idlest("cpu")',
+            ),
+        ),
+    ),
+    Mutant(
         "a worker gets a second job while another is idle",
         (ByTests(_PREFETCH, "test_no_second_job_for_one_while_another_is_idle"),),
         (

@@ -269,6 +269,8 @@ class Child(Process):
             began_s=self._loop.time(),
         )
         self._hands.weather.counts[f"worker {run.behaviour}"] += 1
+        if run.claim.lane != self._lane:
+            self._hands.wrong(f"job {run.claim.seq} is for the {run.claim.lane} lane")
         if run.behaviour != "cannot import":
             self.runs[token] = run
             self._hands.started(run.claim)
