@@ -28,7 +28,8 @@ PLUGIN = python_path(HERE / "plugin")
 """A daemon with this in its environment has the handlers of the benchmarks."""
 TWO_WORKERS = {
     **PLUGIN,
-    "JOBD_LIMITS_QUEUED_JOBS_PER_PRINCIPAL": "1000000",
+    "JOBD_LIMITS_QUEUED_JOBS": "4000000",
+    "JOBD_LIMITS_QUEUED_JOBS_PER_PRINCIPAL": "4000000",
     "JOBD_POOL_CPU_WORKERS": "2",
     "JOBD_POOL_IO_WORKERS": "0",
 }

@@ -30,10 +30,29 @@ SELECT
 FROM json_each(:seqs);
 
 -- name: next_group
--- The group behind another. Index jobs_listed, one entry.
-SELECT principal, queue, kind FROM jobs
-WHERE (principal, queue, kind) > (:principal, :queue, :kind)
-ORDER BY principal, queue, kind
+-- The group behind another: of its queue, else of its principal, else at all. Index jobs_listed,
+-- one entry of each. Not as (principal, queue, kind) > (…): SQLite begins that at the group
+-- itself and walks through all of it.
+SELECT * FROM (
+  SELECT principal, queue, kind FROM jobs
+  WHERE principal = :principal AND queue = :queue AND kind > :kind
+  ORDER BY kind
+  LIMIT 1
+)
+UNION ALL
+SELECT * FROM (
+  SELECT principal, queue, kind FROM jobs
+  WHERE principal = :principal AND queue > :queue
+  ORDER BY queue, kind
+  LIMIT 1
+)
+UNION ALL
+SELECT * FROM (
+  SELECT principal, queue, kind FROM jobs
+  WHERE principal > :principal
+  ORDER BY principal, queue, kind
+  LIMIT 1
+)
 LIMIT 1;
 
 -- name: of_group
@@ -70,12 +89,29 @@ ORDER BY seq DESC
 LIMIT :limit;
 
 -- name: next_ready
--- The jobs of one lane, queue and priority behind those of another. Index jobs_ready, one
--- entry.
-SELECT lane, queue, priority FROM jobs
-WHERE status = 'queued' AND parked_at IS NULL
-  AND (lane, queue, priority) > (:lane, :queue, :priority)
-ORDER BY lane, queue, priority
+-- The jobs of one lane, queue and priority behind those of another, found as `next_group` is.
+-- Index jobs_ready, one entry of each.
+SELECT * FROM (
+  SELECT lane, queue, priority FROM jobs
+  WHERE status = 'queued' AND parked_at IS NULL
+    AND lane = :lane AND queue = :queue AND priority > :priority
+  ORDER BY priority
+  LIMIT 1
+)
+UNION ALL
+SELECT * FROM (
+  SELECT lane, queue, priority FROM jobs
+  WHERE status = 'queued' AND parked_at IS NULL AND lane = :lane AND queue > :queue
+  ORDER BY queue, priority
+  LIMIT 1
+)
+UNION ALL
+SELECT * FROM (
+  SELECT lane, queue, priority FROM jobs
+  WHERE status = 'queued' AND parked_at IS NULL AND lane > :lane
+  ORDER BY lane, queue, priority
+  LIMIT 1
+)
 LIMIT 1;
 
 -- name: ready
