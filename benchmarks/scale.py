@@ -55,7 +55,7 @@ def by_rows(most: int) -> None:
 
 def _memory_mb(folder: Path) -> float:
     """Return the memory of a daemon that has answered a few questions about its jobs."""
-    with daemon(folder, **TWO_WORKERS, JOBD_LIMITS_QUEUED_JOBS="100000000") as (path, pid):
+    with daemon(folder, **TWO_WORKERS) as (path, pid):
         for url in ("/v1/jobs", "/v1/status", "/v1/queues", "/v1/jobs?status=queued"):
             ask(path, "GET", url)
         return rss_mb(pid)
