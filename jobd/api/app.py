@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from jobd.api.attempts import AttemptRoutes
+from jobd.api.auth import Callers
 from jobd.api.batches import BatchRoutes
 from jobd.api.events import EventRoutes
 from jobd.api.handlers import HandlerRoutes
@@ -18,15 +19,20 @@ from jobd.api.hub import Hub
 from jobd.api.jobs import JobRoutes
 from jobd.api.logs import LogRoutes
 from jobd.api.middleware import boundary
+from jobd.api.nowhere import expect_nothing_of
 from jobd.api.openapi.routes import OpenApiRoutes
+from jobd.api.origins import origins_of
 from jobd.api.queues import QueueRoutes
+from jobd.api.rates import Rates
 from jobd.api.results import ResultRoutes
 from jobd.api.services import Services
 from jobd.api.streams import Streams
+from jobd.api.tokens import TokenRoutes
 from jobd.api.uploads import UploadRoutes
 from jobd.api.waiting import Waits
 from jobd.api.webhooks import WebhookRoutes
 from jobd.api.workers import WorkerRoutes
+from jobd.api.ws import SocketRoutes
 
 __all__ = ["Services", "build"]
 
@@ -40,7 +46,7 @@ _Route = tuple[str, str, Handler]
 
 def build(services: Services) -> web.Application:
     """Return the application; it is started and cleaned up by its runner."""
-    waits = Waits(services.draining)
+    waits = Waits(services.draining, limit=max(1, services.config.limits.connections // 2))
     streams = Streams(
         services.draining,
         limit=services.config.limits.streams_per_principal,
@@ -52,18 +58,23 @@ def build(services: Services) -> web.Application:
         progress_interval_s=services.progress_interval_s,
         public_url=services.public_url,
     )
+    origins = origins_of(services.config.server)
+    callers = Callers(services.config.auth, services.tokens)
+    rates = Rates(services.config.limits, services.clock.monotonic_s)
     app = web.Application(
-        middlewares=[boundary(services.clock)],
+        middlewares=[boundary(services.clock, callers, rates, origins.admit if origins else None)],
         client_max_size=services.config.limits.body_bytes,
     )
     routes = [
         *_job_routes(services, waits),
         *_batch_routes(services),
         *_stream_routes(services, streams, hub),
+        ("GET", "/v1/ws", SocketRoutes(services, streams, hub, rates, callers).connect),
         *_other_routes(services),
     ]
     for method, path, handler in routes:
         app.router.add_route(method, path, handler, expect_handler=_body_is_asked_for_later)
+    expect_nothing_of(app.router)
 
     async def ending(_app: web.Application) -> AsyncIterator[None]:
         """End what waits when jobd drains."""
@@ -78,6 +89,8 @@ def build(services: Services) -> web.Application:
         await asyncio.wait(tasks)
 
     app.cleanup_ctx.append(ending)
+    if origins is not None and services.config.server.allow_origins:
+        app.on_response_prepare.append(origins.add_headers)
     return app
 
 
@@ -122,7 +135,7 @@ def _stream_routes(services: Services, streams: Streams, hub: Hub) -> list[_Rout
 def _other_routes(services: Services) -> list[_Route]:
     uploads, webhooks = UploadRoutes(services), WebhookRoutes(services)
     health, queues = HealthRoutes(services), QueueRoutes(services)
-    handlers = HandlerRoutes(services)
+    handlers, tokens = HandlerRoutes(services), TokenRoutes(services)
     return [
         ("POST", "/v1/uploads", uploads.create),
         ("GET", _UPLOAD, uploads.read),
@@ -136,6 +149,9 @@ def _other_routes(services: Services) -> list[_Route]:
         ("GET", "/v1/handlers", handlers.page),
         ("POST", "/v1/handlers/reload", handlers.reload),
         ("GET", "/v1/workers", WorkerRoutes(services).page),
+        ("POST", "/v1/tokens", tokens.create),
+        ("GET", "/v1/tokens", tokens.page),
+        ("DELETE", "/v1/tokens/{token_id}", tokens.revoke),
         ("GET", "/v1/status", health.status),
         ("GET", "/livez", health.alive),
         ("GET", "/readyz", health.ready),

@@ -13,11 +13,13 @@ from typing import NamedTuple
 import msgspec
 from aiohttp import web
 
-from jobd.api.codec import read_pieces
+from jobd.api.codec import NotTaken, read_pieces
 from jobd.domain.errors import FieldError, Invalid, Malformed, TooLarge
 from jobd.wire.batches import RawBatchRequest
 
 NDJSON = "application/x-ndjson"
+
+_TAKEN = f"{NDJSON}, application/json"
 
 LINES_AT_ONCE = 200
 BYTES_AT_ONCE = 256 * 1024
@@ -46,7 +48,7 @@ async def lines_of(request: web.Request, caps: Caps) -> AsyncIterator[list[tuple
     match = _TYPE.fullmatch(request.headers.get("Content-Type", ""))
     if match is None:
         detail = f"The Content-Type must be {NDJSON} or application/json."
-        raise Malformed("unsupported_media_type", detail)
+        raise NotTaken(detail, _TAKEN)
     if match["subtype"].lower() == "json":
         some = _of_json(request, caps)
     else:
@@ -94,12 +96,19 @@ async def _of_json(request: web.Request, caps: Caps) -> AsyncIterator[Numbered]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Malformed("malformed_json", f"The body is not JSON: {detail}.") from None
-    yield [(number, bytes(raw)) for number, raw in enumerate(document.jobs, start=1)]
+    lines = [bytes(raw) for raw in document.jobs]
+    if body.count(b":") > 1 + sum(line.count(b":") for line in lines):  # `jobs` came twice
+        raise Malformed("malformed_json", "The key 'jobs' comes twice in an object.")
+    yield enumerate(lines, start=1)
 
 
 def _pieces(request: web.Request, caps: Caps, limit_bytes: int) -> AsyncIterator[bytes]:
     return read_pieces(
-        request, _too_large, limit_bytes=limit_bytes, stall_timeout_s=caps.stall_timeout_s
+        request,
+        _too_large,
+        limit_bytes=limit_bytes,
+        stall_timeout_s=caps.stall_timeout_s,
+        accept=_TAKEN,
     )
 
 

@@ -13,16 +13,18 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from jobd.api import parameters
-from jobd.api.auth import PRINCIPAL
+from jobd.api import lookup, parameters
+from jobd.api.auth import CALLER
 from jobd.api.batch_lines import Caps, Numbered, lines_of
 from jobd.api.codec import Decoder, encode
 from jobd.api.preferences import idempotency_key, matches, traceparent
 from jobd.api.services import Services
+from jobd.api.under_way import UnderWay
 from jobd.domain.batches import Batch
 from jobd.domain.errors import FieldError, Gone, Invalid, JobdError, Malformed, NotFound
 from jobd.domain.ids import BATCH_ID
 from jobd.domain.jobs import IdempotencyKey
+from jobd.domain.principals import Caller, Scope
 from jobd.domain.statuses import Status
 from jobd.engine.commands import Resolve, Submission, Taking
 from jobd.wire.batches import BatchLine, BatchList, render_batch, render_detail, retry_after_s
@@ -56,6 +58,7 @@ class BatchRoutes:
         self._url = services.public_url + ROUTE
         limits = services.config.limits
         self._caps = Caps(limits.batch_bytes, limits.body_bytes, services.stall_timeout_s)
+        self._under_way = UnderWay(limits.batches_per_principal, "too_many_batches", "batches")
 
     async def create(self, request: web.Request) -> web.Response:
         """Take a batch to its last line, then store its jobs: 202 when they are on disk."""
@@ -64,20 +67,23 @@ class BatchRoutes:
         callback_url = request.query.get("callback_url")
         if callback_url is not None:
             self._services.commands.check_callback(callback_url)
-        principal, key = request[PRINCIPAL], idempotency_key(request.headers)
-        resolve = self._resolve(principal, traceparent(request.headers))
+        caller, key = request[CALLER], idempotency_key(request.headers)
+        principal = caller.principal
+        resolve = self._resolve(caller, traceparent(request.headers))
         with (
+            self._under_way.one(principal),
             self._batches.alone(principal, key),
-            self._batches.taking(resolve, whole=whole) as taking,
+            self._batches.taking(resolve, whole=whole, principal=principal) as taking,
         ):
-            self._batches.check_room()
+            self._batches.check_room(principal)
             await self._services.commands.handlers_looked_up()
             digest = hashlib.sha256(f"{ROUTE}\n{whole}\n{callback_url}\n".encode())
             async for lines in lines_of(request, self._caps):
+                taking.received_bytes += sum(len(line) for _, line in lines)
                 await self._take(lines, taking)
                 if key is not None:
                     digest.update(_joined(lines))
-                self._batches.check_room()
+                self._batches.check_room(principal)
             new = msgspec.structs.replace(
                 self._batches.new(principal),
                 retention_ms=taking.retention_ms,
@@ -107,21 +113,21 @@ class BatchRoutes:
                 began_s = clock.monotonic_s()
         await _others_turn()
 
-    def _resolve(self, principal: str, trace: str | None) -> Resolve:
+    def _resolve(self, caller: Caller, trace: str | None) -> Resolve:
         commands = self._services.commands
         return Resolve(
-            lambda asked, index: commands.resolve_line(_submission(asked, principal, trace, index)),
+            lambda asked, index: commands.resolve_line(_submission(asked, caller, trace, index)),
             lambda like, asked, index: commands.resolve_like(
                 like, asked.args, asked.metadata, index
             ),
         )
 
     async def page(self, request: web.Request) -> web.Response:
-        """Answer a page of the caller's batches, newest first."""
-        parameters.check(request, ("page_size", "page_token"))
+        """Answer a page of the caller's batches, or of all, newest first."""
+        parameters.check(request, ("all", "page_size", "page_token"))
         size = parameters.whole(request, "page_size", 1, parameters.MAX_PAGE_SIZE)
         size = size or parameters.DEFAULT_PAGE_SIZE
-        principal, token = request[PRINCIPAL], request.query.get("page_token")
+        principal, token = lookup.whose(request), request.query.get("page_token")
         before_seq = _before_seq(token, principal) if token else None
         batches = await self._batches.page(principal, before_seq, size + 1)
         shown = batches[:size]
@@ -147,7 +153,7 @@ class BatchRoutes:
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel what has not ended: 200 when all has, 202 while attempts are being ended."""
         parameters.check(request)
-        batch = await self._batches.cancel(await self._find(request))
+        batch = await self._batches.cancel(await self._find_to_change(request))
         return self._written(batch, 200 if batch.done else 202, {})
 
     async def retry(self, request: web.Request) -> web.Response:
@@ -158,7 +164,7 @@ class BatchRoutes:
             detail = "Only jobs that failed or were cancelled can be retried."
             error = FieldError(detail, parameter="status")
             raise Malformed("invalid_parameter", detail, errors=(error,))
-        batch = await self._batches.retry(await self._find(request), statuses)
+        batch = await self._batches.retry(await self._find_to_change(request), statuses)
         return self._written(batch, 202, {})
 
     async def _find(self, request: web.Request) -> Batch:
@@ -169,12 +175,17 @@ class BatchRoutes:
         batch = await self._batches.find(batch_id)
         now_ms = self._services.clock.wall_ms()
         expired = Gone("batch_expired", f"The batch {batch_id} is older than its retention.")
-        if batch is None or batch.principal != request[PRINCIPAL]:
+        if batch is None or not lookup.may_see(request[CALLER], batch.principal):
             kept_since_ms = now_ms - self._services.config.retention.default_s * 1000
             created_at_ms = int(batch_id.removeprefix("bat_")[:12], 16)
             raise expired if created_at_ms < kept_since_ms else unknown
         if batch.expires_at_ms is not None and batch.expires_at_ms <= now_ms:
             raise expired
+        return batch
+
+    async def _find_to_change(self, request: web.Request) -> Batch:
+        batch = await self._find(request)
+        lookup.refuse_to_change(request[CALLER], batch.principal)
         return batch
 
     def _written(self, batch: Batch, status: int, headers: dict[str, str]) -> web.Response:
@@ -197,10 +208,10 @@ async def _others_turn() -> None:
     await asyncio.sleep(0)  # noqa: TID251 - no time is waited for
 
 
-def _submission(asked: BatchLine, principal: str, trace: str | None, index: int) -> Submission:
+def _submission(asked: BatchLine, caller: Caller, trace: str | None, index: int) -> Submission:
     key = asked.idempotency_key
     return Submission(
-        principal=principal,
+        principal=caller.principal,
         kind=asked.kind,
         args=asked.args,
         queue=asked.queue,
@@ -210,6 +221,7 @@ def _submission(asked: BatchLine, principal: str, trace: str | None, index: int)
             None if asked.start_before is None else _ms(asked.start_before, "start_before")
         ),
         timeout_s=asked.timeout_seconds,
+        may_raise_timeout=caller.may(Scope.OPERATE),
         max_attempts=asked.max_attempts,
         retention_s=asked.retention_seconds,
         metadata=asked.metadata,
@@ -244,12 +256,12 @@ def _joined(lines: Numbered) -> bytes:
     return b"".join(line.strip() + b"\n" for _, line in lines)
 
 
-def _page_token(seq: int, principal: str) -> str:
+def _page_token(seq: int, principal: str | None) -> str:
     token = seq.to_bytes(_SEQ_BYTES) + _digest(principal)
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 
 
-def _before_seq(token: str, principal: str) -> int:
+def _before_seq(token: str, principal: str | None) -> int:
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
@@ -262,5 +274,5 @@ def _before_seq(token: str, principal: str) -> int:
     return seq
 
 
-def _digest(principal: str) -> bytes:
-    return hashlib.sha256(f"{ROUTE} {principal}".encode()).digest()[:_DIGEST_BYTES]
+def _digest(principal: str | None) -> bytes:
+    return hashlib.sha256(f"{ROUTE} {principal or ''}".encode()).digest()[:_DIGEST_BYTES]

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
+import msgspec.inspect
 from aiohttp import HttpVersion11, web
 
+from jobd.api import json_rules
 from jobd.domain.errors import FieldError, Invalid, Malformed, TooLarge, pointer
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -20,10 +22,19 @@ encode = msgspec.json.Encoder().encode
 
 MAX_ERRORS = 50
 
+_ONLY_JSON = "application/json"
 _INTEGRAL_BELOW = 2.0**53
 _JSON = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
 _MESSAGE = re.compile(r"(?P<detail>.*?)(?: - at .*`(?P<path>\$[^`]*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
+
+
+class NotTaken(Malformed):
+    """The body is of a type or an encoding that the route does not take; `accept`: what it does."""
+
+    def __init__(self, detail: str, accept: str) -> None:
+        super().__init__("unsupported_media_type", detail)
+        self.accept = accept
 
 
 async def read_json(request: web.Request, *, limit_bytes: int, timeout_s: float) -> bytes:
@@ -36,8 +47,8 @@ async def read_json(request: web.Request, *, limit_bytes: int, timeout_s: float)
     headers = request.headers
     content_type = headers.get("Content-Type", "")
     if content_type != "application/json" and _JSON.fullmatch(content_type) is None:
-        raise Malformed("unsupported_media_type", "The Content-Type must be application/json.")
-    await _ask_for_body(request, _too_large, limit_bytes)
+        raise NotTaken("The Content-Type must be application/json.", _ONLY_JSON)
+    await _ask_for_body(request, _too_large, limit_bytes, _ONLY_JSON)
     try:
         if request.content.is_eof():  # it is here: neither a timer nor a task switch is needed
             body = request.content.read_nowait()
@@ -60,13 +71,15 @@ async def read_pieces(
     *,
     limit_bytes: int,
     stall_timeout_s: float,
+    accept: str = "*/*",
 ) -> AsyncIterator[bytes]:
-    """Yield a body of any type as it arrives, for as long as some of it arrives in time.
+    """Yield a body as it arrives, for as long as some of it arrives in time.
 
+    Its type is up to the caller; `accept` is told to a client whose encoding is not taken.
     Refuses what it can before the body is sent, as `read_json`; that it does not become
     more than `limit_bytes` is up to the caller. Raises Malformed or what `too_large` makes.
     """
-    await _ask_for_body(request, too_large, limit_bytes)
+    await _ask_for_body(request, too_large, limit_bytes, accept)
     try:
         while True:
             async with asyncio.timeout(stall_timeout_s):
@@ -81,12 +94,14 @@ async def read_pieces(
 
 
 async def _ask_for_body(
-    request: web.Request, too_large: Callable[[int], TooLarge], limit_bytes: int
+    request: web.Request, too_large: Callable[[int], TooLarge], limit_bytes: int, accept: str
 ) -> None:
     """Refuse what the headers give reason to; tell a client that waits for it to send the body."""
     headers = request.headers
     if headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Malformed("unsupported_media_type", "No Content-Encoding is taken.")
+        raise NotTaken("No Content-Encoding is taken.", accept)
+    if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        raise NotTaken("No Transfer-Encoding but chunked is taken.", accept)
     if (request.content_length or 0) > limit_bytes:
         raise too_large(limit_bytes)
     if headers.get("Expect", "").lower() == "100-continue" and request.version == HttpVersion11:
@@ -113,6 +128,10 @@ class Decoder(Generic[T]):
         self._struct = struct
         self._fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
         self._decode = msgspec.json.Decoder(struct).decode
+        self._says_all = struct.__struct_config__.omit_defaults
+        types = {name: field.type for name, field in self._fields.items()}
+        self._free = [name for name, type_ in types.items() if type_ == dict[str, Any]]
+        self._moments = [name for name, type_ in types.items() if _is_moment(type_)]
 
     def decode(self, body: bytes) -> T:
         """Return the document; raises Malformed, or Invalid with every field that is wrong.
@@ -120,11 +139,30 @@ class Decoder(Generic[T]):
         3.0 is taken for an integer, as JSON Schema has it.
         """
         try:
-            return self._decode(body)
+            asked = self._decode(body)
         except msgspec.ValidationError as error:
             return self._decode_with_care(body, error)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(error) from None
+        if not self._is_plain(body, asked):
+            self._look_closely(body, asked)
+        return asked
+
+    def _is_plain(self, body: bytes, asked: T) -> bool:
+        for name in self._moments:
+            if getattr(asked, name) is not None:
+                return False  # written anew it may have one colon more
+        return self._says_all and json_rules.is_plain(body, asked)
+
+    def _look_closely(self, body: bytes, asked: T) -> None:
+        for name in self._free:
+            # the body is one level and the field another
+            json_rules.check_depth(getattr(asked, name), json_rules.MAX_DEPTH - 1)
+        json_rules.check_keys(body)
+        names = msgspec.structs.asdict(asked)
+        for name in self._free:
+            json_rules.check_integers(body, names.pop(name), name)
+        json_rules.check_names(body, names)
 
     def _decode_with_care(self, body: bytes, first: msgspec.ValidationError) -> T:
         try:
@@ -135,6 +173,8 @@ class Decoder(Generic[T]):
             raise _malformed(error) from None
         if not isinstance(document, dict):
             raise _invalid([FieldError("Expected an object", pointer="#")])
+        json_rules.check_depth(document)
+        json_rules.check_keys(body)
         errors = [error for name in document for error in self._check(document, name)]
         errors += [
             FieldError("The field is required", pointer=pointer([name]))
@@ -143,7 +183,9 @@ class Decoder(Generic[T]):
         ]
         if errors:
             raise _invalid(errors)
-        return msgspec.convert(document, self._struct)
+        asked = msgspec.convert(document, self._struct)
+        self._look_closely(body, asked)
+        return asked
 
     def _check(self, document: dict[str, Any], name: str) -> Iterator[FieldError]:
         """Yield what is wrong with one field; a whole float for an integer is made one."""
@@ -164,6 +206,13 @@ class Decoder(Generic[T]):
                 msgspec.convert(document[name], field.type)
         except msgspec.ValidationError as error:
             yield _field_error(error, name)
+
+
+def _is_moment(type_: Any) -> bool:
+    """Whether a field may hold a timestamp."""
+    found = msgspec.inspect.type_info(type_)
+    types = found.types if isinstance(found, msgspec.inspect.UnionType) else (found,)
+    return any(isinstance(one, msgspec.inspect.DateTimeType) for one in types)
 
 
 def _malformed(error: Exception) -> Malformed:

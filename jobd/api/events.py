@@ -7,21 +7,19 @@ the id of the last event it saw, after a restart too.
 Not here: the live part (hub.py), the form (sse.py), how a stream ends (streams.py).
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import NamedTuple
 
 from aiohttp import web
 
 from jobd.api import lookup, parameters, preferences, sse
-from jobd.api.auth import PRINCIPAL
 from jobd.api.codec import encode
-from jobd.api.following import Following, history_of
+from jobd.api.following import history_of
 from jobd.api.hub import Hub
 from jobd.api.logs import feeding, rendered
+from jobd.api.past import Past, newer_of_all, past_of, was_given_out
 from jobd.api.services import Services
 from jobd.api.streams import Stream, Streams
-from jobd.domain.events import Event, status_event
 from jobd.domain.history import Moment
 from jobd.domain.jobs import Job
 from jobd.files.log_lines import LogLine
@@ -31,19 +29,8 @@ from jobd.wire.rendering import render_past_event
 MAX_TIMEOUT_S = 3600
 
 _OF_JOB = ("last_event_id", "timeout", "logs")
-_OF_ALL = ("last_event_id", "timeout", "kind", "queue", "batch_id", "status")
+_OF_ALL = ("last_event_id", "timeout", "kind", "queue", "batch_id", "status", "all")
 _JSON = "application/json"
-_PAGE = 500
-
-
-class _Past(NamedTuple):
-    """What of the past a stream begins with."""
-
-    frames: bytes
-    newest_id: int
-    """What is not newer is no news behind it."""
-    over: bool
-    """Whether nothing more will come."""
 
 
 class EventRoutes:
@@ -77,7 +64,7 @@ class EventRoutes:
                 return await self._finished(request, past)
             stream.skip_to(past.newest_id)
             async with sse.begun(request, sse.HEADERS) as response:
-                await response.write(sse.RETRY + past.frames)
+                await response.write(sse.RETRY + self._frames(past.moments))
                 with self._log_lines(job, stream) if logs else nullcontext():
                     await self._streams.send(stream, response)
             return response
@@ -93,36 +80,24 @@ class EventRoutes:
         }
         return web.Response(body=encode(document), headers=headers)
 
-    async def _finished(self, request: web.Request, past: _Past) -> web.StreamResponse:
+    async def _finished(self, request: web.Request, past: Past) -> web.StreamResponse:
         """Answer for a job that is over: 204 tells a client to stop coming back."""
-        if not past.frames:
+        if not past.moments:
             return web.Response(status=204, headers={"Cache-Control": "no-store"})
         async with sse.begun(request, sse.HEADERS) as response:
-            await response.write(sse.RETRY + past.frames)
+            await response.write(sse.RETRY + self._frames(past.moments))
         return response
 
-    async def _past(self, request: web.Request) -> _Past:
-        """Return what is newer than the event the caller saw last, else how the job stands.
-
-        That is told as the move to its status. An id that was never given out is none.
-        """
-        seen_id = sse.last_event_id(request)
-        if seen_id is not None and seen_id > await self._readers.newest_event_id():
-            seen_id = None
+    async def _past(self, request: web.Request) -> Past:
+        """Return what is newer than the event that the caller saw last, if there ever was one."""
+        seen_id = await was_given_out(self._readers, sse.last_event_id(request))
         # read anew: it may have changed before the stream began to listen
         job = await lookup.find_job(self._services, request)
-        moments = await history_of(self._readers, job)
-        if not moments:  # it was deleted between the two
-            return _Past(b"", 0, over=True)
-        last, state = moments[-1]
-        if seen_id is None:
-            newer = [(_last_move(moments), state)]
-        else:
-            newer = [moment for moment in moments if moment[0].id > seen_id]
-        newest_id = max(last.id, seen_id or 0)
+        return await past_of(self._readers, job, seen_id)
+
+    def _frames(self, moments: Iterable[Moment]) -> bytes:
         url = self._services.public_url
-        frames = b"".join(sse.frame(moment, url) for moment in newer)
-        return _Past(frames, newest_id, last.terminal)
+        return b"".join(sse.frame(moment, url) for moment in moments)
 
     @contextmanager
     def _log_lines(self, job: Job, stream: Stream) -> Iterator[None]:
@@ -139,13 +114,11 @@ class EventRoutes:
             yield
 
     async def of_all(self, request: web.Request) -> web.StreamResponse:
-        """Stream what happens to the caller's jobs from now on, or from the event it saw last."""
+        """Stream what happens to the caller's jobs, or to all, from now on or from an event on."""
         parameters.check(request, _OF_ALL)
         timeout_s, wanted = _timeout_s(request), _wanted(request)
         preferences.chosen(request.headers, (sse.EVENT_STREAM,))
-        seen_id = sse.last_event_id(request)
-        if seen_id is not None and seen_id > await self._readers.newest_event_id():
-            seen_id = None
+        seen_id = await was_given_out(self._readers, sse.last_event_id(request))
         with (
             self._streams.open(request, keep_alive=sse.KEEP_ALIVE, timeout_s=timeout_s) as stream,
             ExitStack() as listening,
@@ -159,34 +132,13 @@ class EventRoutes:
             async with sse.begun(request, sse.HEADERS) as response:
                 await response.write(sse.RETRY)
                 if seen_id is not None:
-                    newer = self._newer(seen_id, stream, listen)
-                    async for moments in newer:
-                        url = self._services.public_url
-                        frames = [sse.frame(one, url) for one in moments if wanted(one[1])]
-                        await response.write(b"".join(frames))
+                    pages = newer_of_all(self._readers, seen_id, listen, lambda: stream.ended)
+                    async for moments, newest_id in pages:
+                        await response.write(self._frames(one for one in moments if wanted(one[1])))
+                        seen_id = newest_id
+                    stream.skip_to(seen_id)
                 await self._streams.send(stream, response)
             return response
-
-    async def _newer(
-        self, seen_id: int, stream: Stream, listen: Callable[[], None]
-    ) -> AsyncIterator[list[Moment]]:
-        """Yield what is newer than an event, page by page; listens before it reads the last one.
-
-        Not from the beginning: more may have to be caught up with than may wait for a client.
-        """
-        following = Following(self._readers)
-        listening = False
-        while not stream.ended:
-            events = await self._readers.events_of_all(after=seen_id, limit=_PAGE)
-            if events:
-                yield await following.moments(events)
-                seen_id = events[-1].id
-            if len(events) < _PAGE:
-                if listening:
-                    break
-                listen()
-                listening = True
-        stream.skip_to(seen_id)
 
 
 def _timeout_s(request: web.Request) -> int:
@@ -194,14 +146,14 @@ def _timeout_s(request: web.Request) -> int:
 
 
 def _wanted(request: web.Request) -> Callable[[Job], bool]:
-    """Return which jobs a stream of all of them tells of; raises Malformed."""
-    principal = request[PRINCIPAL]
+    """Return which jobs a stream tells of; raises Malformed or Forbidden."""
+    principal = lookup.whose(request)
     kind, queue, batch_id = (request.query.get(name) for name in ("kind", "queue", "batch_id"))
     statuses = parameters.statuses(request)
 
     def wanted(job: Job) -> bool:
         return (
-            job.principal == principal
+            principal in {None, job.principal}
             and (kind is None or job.kind == kind)
             and (queue is None or job.queue == queue)
             and (batch_id is None or job.batch_id == batch_id)
@@ -209,9 +161,3 @@ def _wanted(request: web.Request) -> Callable[[Job], bool]:
         )
 
     return wanted
-
-
-def _last_move(moments: Sequence[Moment]) -> Event:
-    """Return the event by which a job came to the status that it has."""
-    type_ = status_event(moments[-1][1].status)
-    return next(event for event, _ in reversed(moments) if event.type == type_)

@@ -12,12 +12,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import msgspec
 
 from jobd.api import sse
 from jobd.api.following import Following
-from jobd.api.streams import Stream
 from jobd.bus import Bus
 from jobd.domain.events import Event
 from jobd.domain.history import PROGRESS, Moment
@@ -31,6 +31,19 @@ AT_ONCE = 64
 
 _JITTER_S = 0.05
 """What a commit may take off the interval between two reports; the next one gives it back."""
+
+
+class Listener(Protocol):
+    """A stream, or one of several that share a connection. Nothing here may block."""
+
+    def offer(self, id_: int, frame: bytes) -> None:
+        """Take an event."""
+
+    def end(self) -> None:
+        """Take note that there are no more of this job."""
+
+    def lost(self) -> None:
+        """Take note that there may have been one more."""
 
 
 class _Pace(msgspec.Struct):
@@ -51,8 +64,8 @@ class Hub:
         self._readers = readers
         self._progress_interval_s = progress_interval_s
         self._public_url = public_url
-        self._of_job: defaultdict[int, list[Stream]] = defaultdict(list)
-        self._of_all: dict[Stream, Callable[[Job], bool]] = {}
+        self._of_job: defaultdict[int, list[Listener]] = defaultdict(list)
+        self._of_all: dict[Listener, Callable[[Job], bool]] = {}
         self._following = Following(readers)
         self._paces: dict[int, _Pace] = {}
         self._newest = 0
@@ -60,7 +73,7 @@ class Hub:
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def listen(self, seq: int, stream: Stream) -> Iterator[None]:
+    def listen(self, seq: int, stream: Listener) -> Iterator[None]:
         """Pass a job's events on while the block runs; the one that ends it ends the stream."""
         if seq not in self._of_job:
             self._bus.add(seq, self._receive)
@@ -75,7 +88,7 @@ class Hub:
                 self._forget_unheard()
 
     @contextmanager
-    def listen_to_all(self, stream: Stream, wanted: Callable[[Job], bool]) -> Iterator[None]:
+    def listen_to_all(self, stream: Listener, wanted: Callable[[Job], bool]) -> Iterator[None]:
         """Pass the events of all jobs that are wanted on while the block runs."""
         if not self._of_all:
             self._bus.subscribe(self._receive)
@@ -130,7 +143,7 @@ class Hub:
         self._following = Following(self._readers)
         for streams in (*self._of_job.values(), self._of_all):
             for stream in streams:
-                stream.end()
+                stream.lost()
 
     def _tell(self, moment: Moment) -> None:
         event, _ = moment

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from jobd.api import lookup, parameters
 from jobd.api.answers import answer
-from jobd.api.auth import PRINCIPAL
+from jobd.api.auth import CALLER, PRINCIPAL
 from jobd.api.codec import Decoder, encode, read_json
 from jobd.api.conditions import check_digest, refuse_unmatched
 from jobd.api.documents import Document, Documents, etag
@@ -27,9 +27,12 @@ from jobd.api.preferences import (
 from jobd.api.services import Services
 from jobd.api.waiting import Waits, job_done
 from jobd.bus import any_event
+from jobd.domain import job_tokens
 from jobd.domain.errors import FieldError, Invalid, Malformed
 from jobd.domain.jobs import IdempotencyKey, Job
+from jobd.domain.principals import Scope
 from jobd.engine.commands import Accepted, Submission
+from jobd.wire.created import with_token
 from jobd.wire.jobs import JobList
 from jobd.wire.rendering import render_job
 from jobd.wire.submission import SubmitRequest
@@ -78,6 +81,7 @@ class JobRoutes:
                 run_at_ms=_moment_ms(asked.run_at, "run_at"),
                 start_before_ms=_moment_ms(asked.start_before, "start_before"),
                 timeout_s=asked.timeout_seconds,
+                may_raise_timeout=request[CALLER].may(Scope.OPERATE),
                 max_attempts=asked.max_attempts,
                 retention_s=asked.retention_seconds,
                 metadata=asked.metadata,
@@ -121,7 +125,7 @@ class JobRoutes:
                 job = await readers.get(job.job_id, detail=True) or job
                 if job.done:
                     return job
-            await self._waits.until_seen(watch, wait_s)
+            await self._waits.until_seen(watch, wait_s, accepted.new.principal)
         job_id = accepted.new.job_id if job is None else job.job_id
         return await readers.get(job_id, detail=True) or job or accepted.job
 
@@ -130,7 +134,8 @@ class JobRoutes:
     ) -> web.StreamResponse:
         """Answer from what was stored."""
         now_ms = self._services.clock.wall_ms()
-        body, poll_s = self._documents.encode_new(accepted.new, now_ms)
+        document, poll_s = self._documents.encode_new(accepted.new, now_ms)
+        body = self._with_token(document, accepted.new.job_id)
         headers = (
             f"{_SUBMITTED}ETag: {etag(accepted.event_id)}\r\nRetry-After: {poll_s}\r\n"
             f"Location: {self._url}/{accepted.new.job_id}\r\n{_applied(wishes)}"
@@ -147,12 +152,18 @@ class JobRoutes:
             f"{_SUBMITTED}{version}Location: {self._url}/{job.job_id}\r\n{_applied(wishes)}"
             f"{_REPLAYED if replayed else ''}"
         )
-        body = self._documents.encode(document)
+        body = self._with_token(self._documents.encode(document), job.job_id)
         return answer(request, 200 if job.done else 202, headers, body, now_ms=document.now_ms)
 
+    def _with_token(self, document: bytes, job_id: str) -> bytes:
+        return with_token(document, job_tokens.issue(job_id, self._services.tokens.server_key))
+
     async def page(self, request: web.Request) -> web.Response:
-        """Answer a page of the caller's jobs, newest first; it may be short and not the last."""
-        asked = parameters.job_filter(request, request[PRINCIPAL])
+        """Answer a page of the caller's jobs, or of all, newest first.
+
+        It may be short and not the last.
+        """
+        asked = parameters.job_filter(request, lookup.whose(request))
         jobs, before_seq = await self._services.readers.page(asked)
         url = self._services.public_url
         links = [f'<{parameters.page_url(request, None, url)}>; rel="first"']
@@ -202,13 +213,13 @@ class JobRoutes:
             if fresh.done:
                 return fresh
             if wishes.until_done or _caller_has(request, job, fresh):
-                await self._waits.until_seen(watch, wait_s)
+                await self._waits.until_seen(watch, wait_s, request[PRINCIPAL])
         return await readers.get(job.job_id, detail=True) or fresh
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a job: 200 when it is cancelled, 202 while its attempt is being ended."""
         parameters.check(request)
-        found = await lookup.find_job(self._services, request)
+        found = await lookup.find_job_to_change(self._services, request)
         job, still_running = await self._services.commands.cancel(found.job_id)
         document = await self._documents.of(job)
         headers = {**_JSON, "Cache-Control": "no-store", **document.version()}
@@ -218,7 +229,7 @@ class JobRoutes:
     async def retry(self, request: web.Request) -> web.Response:
         """Queue a new job like one that failed or was cancelled, and answer 202 with it."""
         parameters.check(request)
-        found = await lookup.find_job(self._services, request)
+        found = await lookup.find_job_to_change(self._services, request)
         job = await self._services.commands.retry(found.job_id)
         document = await self._documents.of(job)
         headers = {**_JSON, "Cache-Control": "no-store", **document.version()}
@@ -231,7 +242,7 @@ class JobRoutes:
         Its version is a weak one, which If-Match never matches, but for `*`.
         """
         parameters.check(request)
-        job = await lookup.find_job(self._services, request)
+        job = await lookup.find_job_to_change(self._services, request)
         if job.done:  # else it is refused anyway
             refuse_unmatched(request.headers, etag(job.event_id))
         await self._services.commands.delete(job.job_id)

@@ -1,7 +1,7 @@
 """Query parameters: unknown, repeated and malformed ones are 400.
 
 A page token carries where the page begins and a digest of the filter it was made for;
-with another filter it is refused. It gives no rights: the principal is part of the filter.
+with another filter it is refused. It gives no rights: whose jobs are asked for is part of it.
 """
 
 import base64
@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
+from jobd.api.auth import CALLER, IN_QUERY
 from jobd.domain.errors import FieldError, Malformed
 from jobd.domain.jobs import JobFilter
 from jobd.domain.statuses import Status
@@ -32,6 +33,7 @@ _LIST = frozenset(
         "created_after",
         "created_before",
         "idempotency_key",
+        "all",
         "page_size",
         "page_token",
     }
@@ -47,17 +49,21 @@ def check(request: web.Request, known: Collection[str] = ()) -> None:
     """Raise Malformed unless every parameter is known and given once."""
     if not request.rel_url.raw_query_string:
         return
+    by_job_token = CALLER in request and request[CALLER].job_id is not None
     for name in request.query:
-        if name not in known:
+        if name not in known and not (name == IN_QUERY and by_job_token):
             detail = f"There is no parameter {name!r} here."
             error = FieldError(detail, parameter=name)
             raise Malformed("unknown_parameter", detail, errors=(error,))
-        if name not in _REPEATABLE and len(request.query.getall(name)) > 1:
+        values = request.query.getall(name)
+        if name not in _REPEATABLE and len(values) > 1:
             _refuse(name, "It was given more than once.")
+        if any("\0" in value for value in values):
+            _refuse(name, "There is a NUL in it.")
 
 
-def job_filter(request: web.Request, principal: str) -> JobFilter:
-    """Return which of the principal's jobs are asked for; raises Malformed."""
+def job_filter(request: web.Request, principal: str | None) -> JobFilter:
+    """Return which of the principal's jobs, or of everybody's, are asked for; raises Malformed."""
     check(request, _LIST)
     query = request.query
     asked = JobFilter(

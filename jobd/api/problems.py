@@ -12,8 +12,8 @@ from typing import NamedTuple
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from jobd.api.codec import encode
-from jobd.domain.errors import Conflict, FieldError, Gone, JobdError
+from jobd.api.codec import NotTaken, encode
+from jobd.domain.errors import Conflict, FieldError, Forbidden, Gone, JobdError
 from jobd.domain.jobs import JobError
 from jobd.wire import rendering
 from jobd.wire.problems import MEDIA_TYPE, Problem, type_uri
@@ -36,6 +36,8 @@ PROBLEMS: Mapping[str, Kind] = {
     "invalid_idempotency_key": Kind(400, "The Idempotency-Key is not valid"),
     "unauthenticated": Kind(401, "Who is asking is not known"),
     "invalid_token": Kind(401, "The token is not valid"),
+    "forbidden": Kind(403, "The caller may not do this"),
+    "origin_not_allowed": Kind(403, "The page that asks is of another site"),
     "not_found": Kind(404, "There is no such thing"),
     "job_not_found": Kind(404, "There is no such job"),
     "batch_not_found": Kind(404, "There is no such batch"),
@@ -60,12 +62,17 @@ PROBLEMS: Mapping[str, Kind] = {
     "upload_too_large": Kind(413, "The upload is too large"),
     "unsupported_media_type": Kind(415, "The form of the body is not taken"),
     "range_not_satisfiable": Kind(416, "The part that is asked for is not there"),
+    "host_not_allowed": Kind(421, "The daemon does not go by this name"),
     "validation_error": Kind(422, "The request breaks a rule"),
     "unknown_kind": Kind(422, "No installed plugin handles this kind"),
     "batch_rejected": Kind(422, "Nothing of the batch is queued"),
     "callback_url_forbidden": Kind(422, "The callback URL is not allowed"),
     "idempotency_key_reused": Kind(422, "The Idempotency-Key was used for another request"),
+    "upgrade_required": Kind(426, "Only a WebSocket is taken here"),
+    "rate_limited": Kind(429, "Too many requests in a short time"),
     "too_many_streams": Kind(429, "Too many streams are open"),
+    "too_many_uploads": Kind(429, "Too many uploads are under way"),
+    "too_many_batches": Kind(429, "Too many batches are being sent"),
     "quota_exceeded": Kind(429, "Too many of the caller's jobs wait"),
     "internal_error": Kind(500, "jobd failed"),
     "queue_full": Kind(503, "The queue is full"),
@@ -73,6 +80,7 @@ PROBLEMS: Mapping[str, Kind] = {
     "starting": Kind(503, "jobd is starting"),
     "storage_failed": Kind(503, "A file could not be read or written"),
     "outcome_unknown": Kind(503, "Whether it happened is not known"),
+    "too_many_connections": Kind(503, "Too many connections are open"),
     "handlers_not_loaded": Kind(503, "The plugins could not be looked up"),
     "handler_unavailable": Kind(503, "The handler of this kind did not load"),
     "storage_full": Kind(507, "There is no room on disk"),
@@ -81,8 +89,13 @@ PROBLEMS: Mapping[str, Kind] = {
 _HEADERS: Mapping[str, Mapping[str, str]] = {
     "unauthenticated": {"WWW-Authenticate": 'Bearer realm="jobd"'},
     "invalid_token": {"WWW-Authenticate": 'Bearer realm="jobd", error="invalid_token"'},
-    "unsupported_media_type": {"Accept": "application/json", "Accept-Encoding": "identity"},
+    "unsupported_media_type": {"Accept-Encoding": "identity"},
     "body_timeout": {"Connection": "close"},
+    "upgrade_required": {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+    },
 }
 
 _CODES_OF_THE_ROUTER: Mapping[int, str] = {
@@ -91,8 +104,12 @@ _CODES_OF_THE_ROUTER: Mapping[int, str] = {
     413: "body_too_large",
 }
 
-_TRY_AGAIN = frozenset({429, 503})
-_LONGEST_JITTER_S = 3
+_TRY_AGAIN_S: Mapping[int, int] = {429: 1, 503: 1, 507: 10}
+"""Statuses that say when to come back, and how soon if the error does not know."""
+
+_JITTER_S = 2
+_JITTER_SHARE = 0.25
+"""Clients that were refused together come back so far apart: whichever of the two is longer."""
 
 
 class JobFailed(Conflict):
@@ -115,13 +132,17 @@ def of_error(error: JobdError, request_id: str) -> web.Response:
     """Return the problem document of an expected error; KeyError if its code is unknown."""
     status = PROBLEMS[error.code].status
     headers = dict(_HEADERS.get(error.code, ()))
-    if error.retry_after_s is not None:
+    if status in _TRY_AGAIN_S:
+        headers["Retry-After"] = str(_spread_s(error.retry_after_s or _TRY_AGAIN_S[status]))
+    elif error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
-    elif status in _TRY_AGAIN:
-        # jitter, so that clients that were refused together do not come back together
-        headers["Retry-After"] = str(random.randint(1, _LONGEST_JITTER_S))  # noqa: S311
+    if isinstance(error, NotTaken):
+        headers["Accept"] = error.accept
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size_bytes}"
+    if isinstance(error, Forbidden):
+        challenge = f'Bearer realm="jobd", error="insufficient_scope", scope="{error.scope}"'
+        headers["WWW-Authenticate"] = challenge
     job_error = error.error if isinstance(error, JobFailed) else None
     job_id = error.job_id if isinstance(error, Gone) else None
     return _response(
@@ -134,6 +155,11 @@ def of_error(error: JobdError, request_id: str) -> web.Response:
         job_error=job_error,
         job_id=job_id,
     )
+
+
+def _spread_s(seconds: int) -> int:
+    """Return so many seconds or somewhat more, another number each time."""
+    return seconds + random.randint(0, max(_JITTER_S, round(seconds * _JITTER_SHARE)))  # noqa: S311
 
 
 def of_router(error: web.HTTPException, request: web.BaseRequest, request_id: str) -> web.Response:

@@ -21,7 +21,7 @@ from aiohttp import web
 from jobd.api import lookup, parameters
 from jobd.api.codec import encode
 from jobd.api.conditions import refuse_unmatched, wanted_part
-from jobd.api.middleware import REQUEST_ID, identity_headers
+from jobd.api.middleware import identity_headers
 from jobd.api.preferences import matches
 from jobd.api.problems import JobFailed
 from jobd.api.services import Services
@@ -137,7 +137,7 @@ class ResultRoutes:
         status: int,
         headers: dict[str, str],
     ) -> web.StreamResponse:
-        headers |= identity_headers(request[REQUEST_ID])
+        headers |= identity_headers(request)
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = len(part)
         loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from jobd.files.layout import Layout
 from jobd.files.logs import Logs
 from jobd.store.readers import Readers
 from jobd.store.tally import Tally
+from jobd.store.tokens import Tokens
 from jobd.wire.status import Check, Slots
 from jobd.wire.workers import Worker
 
@@ -41,6 +42,8 @@ class Services:
     slots: Callable[[], Mapping[str, Slots]]
     """Capacity by lane."""
     workers: Callable[[], list[Worker]]
+    tokens: Tokens
+    """Who may come by a token, and the key that tokens of jobs are made with."""
     rotate_secret: Callable[[str, float], Awaitable[RotatedSecret]]
     """Gives a principal a new secret; the old one signs too for so many seconds."""
     ready: Callable[[], Awaitable[Mapping[str, Check]]]
@@ -64,6 +67,10 @@ class Services:
     """How long it may send nothing of an upload."""
     keep_alive_s: float = 15.0
     """How long a stream may be silent."""
+    introduction_timeout_s: float = 5.0
+    """How long a client may take to say who it is in its first message."""
+    heartbeat_s: float = 30.0
+    """How long a WebSocket may be silent before its client is asked whether it is there."""
     progress_interval_s: float = 0.5
     """At most one event in it tells of a job's progress."""
 

@@ -38,6 +38,7 @@ KEEP_ALIVE = b": keep-alive\n"
 
 LOG = "job.log"
 
+_DATA = b"\ndata: "
 _ID = re.compile(r"[0-9]{1,19}")
 
 
@@ -50,6 +51,11 @@ def frame(moment: Moment, public_url: str) -> bytes:
 def frame_of(id_: int, type_: str, data: bytes) -> bytes:
     """Return a frame; `data` is JSON, so it is one line."""
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (id_, type_.encode(), data)
+
+
+def data_of(frame: bytes) -> bytes:
+    """Return the data of a frame that `frame_of` has made."""
+    return frame[frame.index(_DATA) + len(_DATA) : -2]
 
 
 def log_frame(id_: int, line: LogLine) -> bytes:
@@ -78,7 +84,7 @@ async def begun(
     Its head is out, so an error in the block cannot be told any more: it is logged, and the
     answer breaks off.
     """
-    response = web.StreamResponse(headers={**headers, **identity_headers(request[REQUEST_ID])})
+    response = web.StreamResponse(headers={**headers, **identity_headers(request)})
     await response.prepare(request)
     try:
         yield response

@@ -71,6 +71,15 @@ class Stream:
         self.newest_id = id_
         self._put(id_, frame)
 
+    def take(self, chunk: bytes) -> None:
+        """Take what is no event of one sequence; the client is cut off if too much waits."""
+        if self.ended:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self.cut("too many messages wait for it")
+            return
+        self._put(self.newest_id, chunk)
+
     def say(self, chunk: bytes) -> None:
         """Take what is no event."""
         self._put(self.newest_id, chunk)
@@ -84,6 +93,10 @@ class Stream:
         """End the answer after what waits."""
         self.ended = True
         self._wake()
+
+    def lost(self) -> None:
+        """End it too: an event may be missing, and the client resumes."""
+        self.end()
 
     def cut(self, reason: str) -> None:
         """Break the answer off: what waits is not sent."""
@@ -111,10 +124,17 @@ class Stream:
             self.say(self.keep_alive)
 
     async def next(self) -> bytes | None:
-        """Return some of what waits, waiting for it; None at the end."""
+        """Return some of what waits in one piece, waiting for it; None at the end."""
+        chunks = await self.some()
+        if not chunks:
+            return None
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def some(self) -> list[bytes]:
+        """Return some of what waits, waiting for it; nothing at the end."""
         while not self._waiting:
             if self.ended:
-                return None
+                return []
             self._wakened = asyncio.get_running_loop().create_future()
             await self._wakened
         chunks, size = list[bytes](), 0
@@ -123,7 +143,7 @@ class Stream:
             size += len(chunks[-1])
         if self._taken is not None and not self._taken.done() and not self._waiting:
             self._taken.set_result(None)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return chunks
 
     async def room(self) -> None:
         """Return when nothing waits; for one task only."""

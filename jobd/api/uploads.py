@@ -1,10 +1,13 @@
 """`/v1/uploads`: files that a principal sends first, so that its jobs can name them.
 
-A body goes to disk as it arrives; no more of it than a few pieces is ever in memory. Only
-who has sent a content sees it: a hash is no capability.
+A body goes to disk as it arrives; no more of it than a few pieces is ever in memory, and it
+never takes the last of the disk's room. Only who has sent a content sees it: a hash is no
+capability.
 
 Not here: where the bytes go (files/uploads.py), who may name them (engine/commands.py).
 """
+
+import asyncio
 
 from aiohttp import web
 
@@ -12,9 +15,11 @@ from jobd.api import parameters
 from jobd.api.auth import PRINCIPAL
 from jobd.api.codec import encode, read_pieces
 from jobd.api.services import Services
+from jobd.api.under_way import UnderWay
 from jobd.domain.errors import NotFound, TooLarge
 from jobd.domain.ids import FILE_ID
-from jobd.files.uploads import receive
+from jobd.domain.jobs import Upload
+from jobd.files.uploads import check_room, receive
 from jobd.wire.rendering import render_upload
 
 _JSON = {"Content-Type": "application/json"}
@@ -25,11 +30,24 @@ class UploadRoutes:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        limit = services.config.limits.uploads_per_principal
+        self._under_way = UnderWay(limit, "too_many_uploads", "uploads")
 
     async def create(self, request: web.Request) -> web.Response:
         """Take a file of any type: 201 when it is on disk."""
         parameters.check(request)
+        with self._under_way.one(request[PRINCIPAL]):
+            upload = await self._take(request)
+        location = f"{self._services.public_url}/v1/uploads/{upload.file_id}"
+        headers = {**_JSON, "Cache-Control": "no-store", "Location": location}
+        return web.Response(body=encode(render_upload(upload)), status=201, headers=headers)
+
+    async def _take(self, request: web.Request) -> Upload:
         limit_bytes = self._services.config.limits.upload_bytes
+        min_free_bytes = self._services.config.files.min_free_bytes
+        layout, length = self._services.layout, request.content_length or 0
+        if length <= limit_bytes:  # before the client is asked for what there is no room for
+            await asyncio.to_thread(check_room, layout.incoming, min_free_bytes + length)
         detail = f"An upload may have {limit_bytes} bytes at most."
         pieces = read_pieces(
             request,
@@ -37,11 +55,10 @@ class UploadRoutes:
             limit_bytes=limit_bytes,
             stall_timeout_s=self._services.stall_timeout_s,
         )
-        received = await receive(pieces, self._services.layout, limit_bytes=limit_bytes)
-        upload = await self._services.commands.add_upload(request[PRINCIPAL], received)
-        location = f"{self._services.public_url}/v1/uploads/{upload.file_id}"
-        headers = {**_JSON, "Cache-Control": "no-store", "Location": location}
-        return web.Response(body=encode(render_upload(upload)), status=201, headers=headers)
+        received = await receive(
+            pieces, layout, limit_bytes=limit_bytes, min_free_bytes=min_free_bytes
+        )
+        return await self._services.commands.add_upload(request[PRINCIPAL], received)
 
     async def read(self, request: web.Request) -> web.Response:
         """Answer what is known of an upload of the caller's."""

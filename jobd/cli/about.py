@@ -22,7 +22,7 @@ def version(environ: Environ, *, socket: str | None) -> None:
         except ClientError:
             return
     click.echo(
-        f"daemon {status.version} at {client.socket_path} "
+        f"daemon {status.version} at {client.address} "
         f"(Python {status.python}, SQLite {status.sqlite})"
     )
 

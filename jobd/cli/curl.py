@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -55,11 +55,15 @@ def each(*calls: Callable[[], object]) -> None:
 
 
 class Printed(http.client.HTTPConnection):
-    """Stands for a connection: what would be sent over it is printed, and NotSent raised."""
+    """Stands for a connection: what would be sent over it is printed, and NotSent raised.
 
-    def __init__(self, socket_path: str, timeout_s: float) -> None:
+    `target` is the path of a socket, or a URL, of which the host counts.
+    """
+
+    def __init__(self, target: str, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
-        self._socket_path = socket_path
+        parts = urlsplit(target)
+        self._target = f"{parts.scheme}://{parts.netloc}" if _is_url(target) else target
 
     def connect(self) -> None:
         """Connect to nothing."""
@@ -75,12 +79,12 @@ class Printed(http.client.HTTPConnection):
     ) -> None:
         """Print the request. Raises NotSent."""
         body = body.path if isinstance(body, FileBody) else body
-        click.echo(command(self._socket_path, method, url, headers, body))
+        click.echo(command(self._target, method, url, headers, body))
         raise NotSent
 
 
 def command(
-    socket_path: str,
+    target: str,
     method: str,
     url: str,
     headers: Mapping[str, str],
@@ -88,9 +92,12 @@ def command(
 ) -> str:
     """Return the curl command that sends this, one line for a shell; a file's content for a Path.
 
+    `target` is the path of a socket, or a URL that stands before `url`.
     A body that is too long for an argument stands in the lines below.
     """
-    words = ["curl", "-sS", "--unix-socket", shlex.quote(socket_path)]
+    words, base = ["curl", "-sS"], target.rstrip("/")
+    if not _is_url(target):
+        words, base = [*words, "--unix-socket", shlex.quote(target)], "http://localhost"
     if headers.get("Accept") == "text/event-stream" or "follow=" in url:
         words.append("-N")
     words += _method(method, body)
@@ -109,14 +116,15 @@ def command(
         else:
             words.append("--data-binary @-")
             below = f" << 'END-OF-BODY'\n{text}\nEND-OF-BODY"
-    words += _url(url)
+    words += _url(base, url)
     return " ".join(words) + below
 
 
-def upload(socket_path: str, path: Path) -> str:
+def upload(target: str, path: Path, *, with_token: bool = False) -> str:
     """Return the curl command that uploads the file."""
-    headers = {"Content-Type": "application/octet-stream"}
-    return command(socket_path, "POST", "/v1/uploads", headers, path)
+    headers = {"Authorization": "Bearer"} if with_token else {}
+    headers["Content-Type"] = "application/octet-stream"
+    return command(target, "POST", "/v1/uploads", headers, path)
 
 
 def _method(method: str, body: object) -> Iterable[str]:
@@ -133,10 +141,14 @@ def _header(name: str, value: str) -> str:
     return shlex.quote(f"{name}: {value}")
 
 
-def _url(url: str) -> Iterable[str]:
+def _is_url(target: str) -> bool:
+    return target.startswith(("http://", "https://"))
+
+
+def _url(base: str, url: str) -> Iterable[str]:
     path, mark, query = url.partition("?")
     pairs = query.split("&")
-    shown = f"http://localhost{path}{mark}{'&'.join(map(_masked, pairs))}"
+    shown = f"{base}{path}{mark}{'&'.join(map(_masked, pairs))}"
     # curl would make a way up of it
     dots = ["--path-as-is"] if {".", ".."} & set(unquote(path).split("/")) else []
     return [*dots, f'"{shown}"' if _TOKEN in shown else shlex.quote(shown)]

@@ -28,6 +28,7 @@ job_argument = click.argument("job_id", metavar="JOB")
 )
 @click.option("--kind", help="Only jobs of this kind.")
 @click.option("--queue", help="Only jobs of this queue.")
+@click.option("--all", "of_all", is_flag=True, help="Everybody's; it takes the right to read.")
 @click.option(
     "--limit",
     type=click.IntRange(1, _LONGEST_PAGE),
@@ -44,13 +45,14 @@ def ls(
     statuses: tuple[str, ...],
     kind: str | None,
     queue: str | None,
+    of_all: bool,
     limit: int,
     output: str,
     socket: str | None,
 ) -> None:
-    """List jobs, newest first."""
+    """List your jobs, newest first."""
     with connect(environ, socket) as client:
-        page = client.list(statuses=statuses, kind=kind, queue=queue, page_size=limit)
+        page = client.list(statuses=statuses, kind=kind, queue=queue, all=of_all, page_size=limit)
     jobview.VIEW.print_list(page.value.jobs, page.body, output)
     if page.value.next_page_token is not None and output in ("table", "wide"):
         say(f"There are more than these {limit}; see --limit.")

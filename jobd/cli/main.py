@@ -36,6 +36,7 @@ _COMMANDS = {
     "queues": "jobd.cli.queues:queues",
     "plugins": "jobd.cli.plugins:plugins",
     "webhooks": "jobd.cli.webhooks:webhooks",
+    "token": "jobd.cli.token:token",
     "service": "jobd.cli.service:service",
     "dev": "jobd.cli.dev:dev",
     "demo": "jobd.cli.demo:demo",

@@ -17,8 +17,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _socket = click.option(
     "--socket",
-    metavar="PATH",
-    help="The daemon's socket.  [default: $JOBD_SOCKET, yours, the system's]",
+    metavar="PATH|URL",
+    help="The daemon's socket, or where it listens.  [default: $JOBD_URL, $JOBD_SOCKET, "
+    "yours, the system's]",
 )
 
 
@@ -49,12 +50,21 @@ def output_option(default: str | None, text: str) -> Callable[[F], F]:
 
 
 def connect(environ: Environ, socket: str | None) -> Client:
-    """Return a client of the daemon that --socket or the environment means.
+    """Return a client of the daemon that --socket or the environment means, with $JOBD_TOKEN.
 
     With --curl its calls are printed: the first one raises NotSent, which ends the command.
+    UsageError for a URL or a token that cannot be used.
     """
-    path = socket or client_socket(environ)
-    return Client(path, dial=partial(curl.Printed, path) if curl.asked() else None)
+    target = socket or environ.get("JOBD_URL") or client_socket(environ)
+    named_as_url = not socket and environ.get("JOBD_URL")
+    token = environ.get("JOBD_TOKEN") or None
+    dial = partial(curl.Printed, target) if curl.asked() else None
+    try:
+        if named_as_url or target.startswith(("http://", "https://")):
+            return Client(url=target, token=token, dial=dial)
+        return Client(target, token=token, dial=dial)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:

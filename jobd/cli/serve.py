@@ -14,7 +14,8 @@ from jobd.cli.options import Environ
     epilog="""\b
 Examples:
   jobd serve
-  jobd serve --state-dir /tmp/jobd --socket /tmp/jobd/jobd.sock"""
+  jobd serve --state-dir /tmp/jobd --socket /tmp/jobd/jobd.sock
+  jobd serve --listen 127.0.0.1:8480"""
 )
 @click.option(
     "--config",
@@ -25,12 +26,29 @@ Examples:
 )
 @click.option("--state-dir", metavar="DIR", help="Where the database and the files are kept.")
 @click.option("--socket", metavar="PATH", help="Where to listen; at most 107 bytes long.")
+@click.option("--listen", metavar="HOST:PORT", help="Listen there too, for callers with a token.")
+@click.option(
+    "--listen-without-tokens",
+    is_flag=True,
+    help="Do so although nobody has a token yet; until one is made, all are refused.",
+)
 @click.pass_obj
 def serve(
-    environ: Environ, *, config_path: Path | None, state_dir: str | None, socket: str | None
+    environ: Environ,
+    *,
+    config_path: Path | None,
+    state_dir: str | None,
+    socket: str | None,
+    listen: str | None,
+    listen_without_tokens: bool,
 ) -> int:
     """Run the daemon until SIGTERM or Ctrl-C, which let running jobs finish first."""
-    flags = {"server.state_dir": state_dir, "server.socket": socket}
+    flags = {
+        "server.state_dir": state_dir,
+        "server.socket": socket,
+        "server.listen": listen,
+        "server.listen_without_tokens": "true" if listen_without_tokens else None,
+    }
     overrides = {setting: value for setting, value in flags.items() if value is not None}
     try:
         settings = config.load(config_path, environ, overrides)

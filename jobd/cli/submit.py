@@ -105,7 +105,7 @@ Examples:
     "timeout_s",
     metavar="SECONDS",
     type=click.FloatRange(min=0, min_open=True),
-    help="The limit of one attempt; may only lower the handler's.",
+    help="The limit of one attempt; above the handler's only for those who may operate.",
 )
 @click.option(
     "--idempotency-key",

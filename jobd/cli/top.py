@@ -20,7 +20,7 @@ from jobd.cli import curl, jobview
 from jobd.cli.options import Environ, connect, socket_option
 from jobd.cli.output import Column, age, now, plain, size_text, table_lines
 from jobd.cli.progress import doing
-from jobd.client import Client
+from jobd.client import ApiError, Client
 from jobd.wire.jobs import Job
 from jobd.wire.status import Status
 from jobd.wire.workers import Worker
@@ -62,33 +62,37 @@ _RUNNING: tuple[Column[Job], ...] = (
 
 @click.command(epilog="Example: jobd top --once")
 @click.option("--once", is_flag=True, help="Print it once; so it is off a terminal.")
+@click.option("--all", "of_all", is_flag=True, help="Everybody's jobs, not only yours.")
 @socket_option
 @click.pass_obj
-def top(environ: Environ, *, once: bool, socket: str | None) -> None:
-    """Show how busy the daemon is, its workers and the jobs they run, until Ctrl-C."""
+def top(environ: Environ, *, once: bool, of_all: bool, socket: str | None) -> None:
+    """Show how busy the daemon is, its workers and the jobs they run, until Ctrl-C.
+
+    The workers, and with --all everybody's jobs, are shown to those who may read all.
+    """
     with connect(environ, socket) as client:
         if curl.asked():
-            curl.each(client.status, client.workers, lambda: _running(client))
+            curl.each(client.status, client.workers, lambda: _running(client, of_all=of_all))
             return
         if once or not sys.stdout.isatty():
-            for line in screen(client):
+            for line in screen(client, of_all=of_all):
                 click.echo(line)
             return
         try:
             _control(_ENTER)
-            _keep_painting(client)
+            _keep_painting(client, of_all=of_all)
         except KeyboardInterrupt:
             pass  # this is how it is left
         finally:
             _control(_LEAVE)
 
 
-def _keep_painting(client: Client) -> None:
+def _keep_painting(client: Client, *, of_all: bool) -> None:
     while True:
         began_s = time.monotonic()
         # opened before it is asked how things are: what changes then is an event
-        with client.events(silence_s=_LONGEST_S) as events:
-            shown = list(screen(client))[: shutil.get_terminal_size().lines - 1]
+        with client.events(all=of_all, silence_s=_LONGEST_S) as events:
+            shown = list(screen(client, of_all=of_all))[: shutil.get_terminal_size().lines - 1]
             painted = "".join(f"{line}{_END_OF_LINE}\n" for line in shown)
             _control(f"{_TOP}{painted}{_BELOW}")
             events.news()
@@ -100,28 +104,39 @@ def _control(text: str) -> None:
     click.echo(text, nl=False, color=True)
 
 
-def screen(client: Client) -> Iterator[str]:
+def screen(client: Client, *, of_all: bool = False) -> Iterator[str]:
     """Ask how things are and yield the lines that say so."""
     status = client.status().value
-    workers = client.workers().value.workers
-    running = _running(client)
-    yield from _summary(status, client.socket_path)
+    workers = _workers(client)
+    running = _running(client, of_all=of_all)
+    yield from _summary(status, client.address)
     yield ""
-    yield from table_lines(_WORKERS, workers)
-    yield ""
+    if workers is not None:
+        yield from table_lines(_WORKERS, workers)
+        yield ""
     yield from table_lines(_RUNNING, running)
     if status.processing > len(running):
         yield f"… and {status.processing - len(running):,} more"
 
 
-def _running(client: Client) -> list[Job]:
-    return client.list(statuses=["processing"], page_size=_JOBS).value.jobs
+def _workers(client: Client) -> list[Worker] | None:
+    """Return the workers, None if they are not for the caller to see."""
+    try:
+        return client.workers().value.workers
+    except ApiError as error:
+        if error.problem.code != "forbidden":
+            raise
+        return None
 
 
-def _summary(status: Status, socket_path: str) -> Iterator[str]:
+def _running(client: Client, *, of_all: bool) -> list[Job]:
+    return client.list(statuses=["processing"], all=of_all, page_size=_JOBS).value.jobs
+
+
+def _summary(status: Status, address: str) -> Iterator[str]:
     accepting = "accepting" if status.accepting else "not accepting"
     yield (
-        f"jobd {plain(status.version)} at {plain(socket_path)}, "
+        f"jobd {plain(status.version)} at {plain(address)}, "
         f"up {age(status.started_at, now())}, {accepting}"
     )
     slots = (f"{lane} {slot.free} of {slot.total}" for lane, slot in status.worker_slots.items())

@@ -37,7 +37,7 @@ def with_uploads(
 
             try:
                 if curl.asked():
-                    click.echo(curl.upload(client.socket_path, path))
+                    click.echo(curl.upload(client.address, path, with_token=client.has_token))
                     args[name] = {"$file": id_of(path)}
                 else:
                     args[name] = {"$file": client.upload(path, show)}

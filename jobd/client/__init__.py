@@ -1,4 +1,4 @@
-"""A synchronous, typed client of the daemon on this machine, over its unix socket.
+"""A synchronous, typed client of a daemon: this machine's, or one at a URL.
 
     from pathlib import Path
 
@@ -29,6 +29,7 @@ It imports neither asyncio nor aiohttp; a test holds it to that, because command
 fast. Not here: what a command prints (cli/).
 """
 
+from jobd.client.address import Dial
 from jobd.client.calls import Client
 from jobd.client.downloads import Download
 from jobd.client.link import (
@@ -36,7 +37,6 @@ from jobd.client.link import (
     ApiError,
     BadAnswer,
     ClientError,
-    Dial,
     FileChanged,
     Unreachable,
     WaitTimedOut,

@@ -113,9 +113,16 @@ class BatchCalls:
             )
         return batch
 
-    def all(self, *, page_size: int | None = None) -> Iterator[Batch]:
-        """Yield the batches, newest first; a page is asked for when it is needed."""
-        query = {} if page_size is None else {"page_size": str(page_size)}
+    def all(
+        self,
+        *,
+        page_size: int | None = None,
+        all: bool = False,  # noqa: A002 - as the API calls it
+    ) -> Iterator[Batch]:
+        """Yield the caller's batches, or `all`, newest first; pages are asked for when needed."""
+        query = {"all": "true"} if all else {}
+        if page_size is not None:
+            query["page_size"] = str(page_size)
         while True:
             url = f"{_BATCHES}?{urlencode(query)}" if query else _BATCHES
             page = self._link.json("GET", url, BatchList).value

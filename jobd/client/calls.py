@@ -1,4 +1,4 @@
-"""A synchronous client of the daemon on this machine: its calls.
+"""A synchronous client of a daemon: its calls.
 
 One client serves one thread, and has one connection. Streams of events, logs and downloads
 have one of their own each, and may be opened and read in another thread. Every call may be
@@ -19,8 +19,9 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from jobd.client import waiting
+from jobd.client.address import Address, Dial
 from jobd.client.downloads import Download
-from jobd.client.link import Answer, ApiError, ClientError, Dial, Link, answer, outcome_unknown
+from jobd.client.link import Answer, ApiError, ClientError, Link, answer, outcome_unknown
 from jobd.client.listing import Filters, query_of
 from jobd.client.streams import LONGEST_SILENCE_S, EventStream, log_lines
 from jobd.client.uploads import Told, upload
@@ -28,7 +29,7 @@ from jobd.client.waiting import LONGEST_WAIT_S
 from jobd.client.waiting import job_path as _path
 from jobd.wire.events import EventList
 from jobd.wire.handlers import HandlerList
-from jobd.wire.jobs import ArtifactList, Job, JobDetail, JobList
+from jobd.wire.jobs import ArtifactList, Job, JobCreated, JobDetail, JobList
 from jobd.wire.logs import LogLine
 from jobd.wire.queues import Queue, QueueList, QueuePatch
 from jobd.wire.status import Status
@@ -38,6 +39,7 @@ from jobd.wire.workers import WorkerList
 
 if TYPE_CHECKING:
     from jobd.client.batches import BatchCalls
+    from jobd.client.tokens import TokenCalls
     from jobd.wire.attempts import AttemptList
 
 _RELOAD_S = 600.0
@@ -45,25 +47,36 @@ _RELOAD_S = 600.0
 
 
 class Client:
-    """Calls to the daemon behind one socket. Every method raises ClientError.
+    """Calls to the daemon behind one socket or URL. Every method raises ClientError.
 
     TypeError or ValueError for arguments that cannot be sent: no JSON, no header, no zone.
-    Without a path it is $JOBD_SOCKET, else the user's daemon if there is one, else the
-    system's. For `patience_s` a daemon that was there and does not answer is waited for.
-    `pause` waits for so many seconds, and `dial` makes connections; both are for tests.
+    Without a path and a URL it is $JOBD_URL, else $JOBD_SOCKET, with $JOBD_TOKEN; else the
+    user's daemon if there is one, else the system's. For `patience_s` a daemon that was there
+    and does not answer is waited for. `pause` waits for so many seconds, and `dial` makes
+    connections; both are for tests.
     """
 
     def __init__(
         self,
         socket_path: str | None = None,
         *,
+        url: str | None = None,
+        token: str | None = None,
         patience_s: float = 15.0,
         pause: Callable[[float], object] | None = None,
         dial: Dial | None = None,
     ) -> None:
-        self.socket_path = socket_path or _socket_of_environment()
-        pause = pause or threading.Event().wait
-        self._link = Link(self.socket_path, patience_s, pause, dial=dial)
+        if socket_path is not None:
+            there = Address.of_socket(socket_path, token, dial)
+        elif url is not None:
+            there = Address.of_url(url, token, dial)
+        else:
+            environ = os.environ if token is None else {**os.environ, "JOBD_TOKEN": token}
+            there = Address.of_environment(environ, dial=dial)
+        self.address = there.shown
+        """The socket's path or the URL, for people."""
+        self.has_token = bool(there.headers)
+        self._link = Link(there, patience_s, pause or threading.Event().wait)
 
     def __enter__(self) -> Self:
         return self
@@ -82,13 +95,14 @@ class Client:
         idempotency_key: str | None = None,
         prefer: str | None = "respond-async",
         traceparent: str | None = None,
-    ) -> Answer[JobDetail]:
+    ) -> Answer[JobCreated]:
         """Submit a job: exactly one, also when the request had to be sent again.
 
         If that stays unknown, the error carries the key with which to ask again; a key that
         was used before leads to its job, and the answer is `replayed`. `prefer` "wait=10"
         answers when the job is done, or after so many seconds; None lets the daemon wait a
         moment for a job that ends at once. The handler's trace goes on from `traceparent`.
+        `job_token` reads and cancels the job, and nothing else, for whoever has it.
         """
         key = idempotency_key or secrets.token_hex(16)
         headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{key}"'}
@@ -98,7 +112,7 @@ class Client:
             headers["traceparent"] = traceparent
         body = msgspec.json.encode(request)
         try:
-            return self._link.json("POST", "/v1/jobs", JobDetail, headers=headers, body=body)
+            return self._link.json("POST", "/v1/jobs", JobCreated, headers=headers, body=body)
         except ClientError as error:
             if outcome_unknown(error):
                 error.idempotency_key = key
@@ -187,6 +201,13 @@ class Client:
 
         return BatchCalls(self._link)
 
+    @property
+    def tokens(self) -> "TokenCalls":
+        """The calls about tokens, for an admin."""
+        from jobd.client.tokens import TokenCalls  # noqa: PLC0415 - most commands have none
+
+        return TokenCalls(self._link)
+
     def artifacts(self, job_id: str) -> Answer[ArtifactList]:
         """Return which files the job left."""
         return self._link.json("GET", f"{_path(job_id)}/artifacts", ArtifactList)
@@ -212,14 +233,17 @@ class Client:
         job_id: str | None = None,
         *,
         after: int | None = None,
+        all: bool = False,  # noqa: A002 - as the API calls it
         silence_s: float = LONGEST_SILENCE_S,
     ) -> EventStream:
-        """Open the stream of a job's events, or of all that the caller may see.
+        """Open the stream of a job's events, or of the caller's jobs, or of `all` jobs.
 
         A job's begins with how it is now, that of all with what comes next; `after` an id
         either begins with what is newer. After `silence_s` it is taken for lost.
         """
-        path = "/v1/events" if job_id is None else f"{_path(job_id)}/events"
+        path = "/v1/events?all=true" if all else "/v1/events"
+        if job_id is not None:
+            path = f"{_path(job_id)}/events"
         link = self._link.another(timeout_s=silence_s)
         return EventStream(link, path, after=after, of_one_job=job_id is not None)
 
@@ -307,9 +331,3 @@ class Client:
             return answer(response, response.read(), RotatedEndpoint)
         except (OSError, http.client.HTTPException) as error:
             raise self._link.broken(error) from error
-
-
-def _socket_of_environment() -> str:
-    from jobd.config import client_socket  # noqa: PLC0415 - not for those who name it
-
-    return client_socket(os.environ)

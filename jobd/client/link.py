@@ -1,4 +1,4 @@
-"""How a request travels: one connection over the socket, patience, answers and refusals.
+"""How a request travels: one connection, patience, answers and refusals.
 
 A call may be sent again without harm, so when a connection breaks or the daemon is too busy
 it is, until the patience is over: the daemon may be restarted in the middle of any call.
@@ -6,28 +6,25 @@ Only the very first connection is not waited for, so that "no daemon here" is kn
 Pauses grow, are never shorter than the daemon asked for, and no two clients' are the same.
 
 Not here: which calls there are (calls.py), bytes of files (downloads.py, uploads.py), answers
-that go on (streams.py).
+that go on (streams.py), where the daemon is (address.py).
 """
 
 import http.client
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Generic, Self, TypeVar
 
 import msgspec
 
+from jobd.client.address import Address
 from jobd.wire.jobs import JobDetail
 from jobd.wire.problems import Problem
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")
-
-Dial = Callable[[float], http.client.HTTPConnection]
-"""Makes a connection, not yet opened, whose answers may take so many seconds."""
 
 _ANSWER_TIMEOUT_S = 60.0
 _RECONNECT_S = 0.05
@@ -37,6 +34,7 @@ _JITTER = 0.25
 _DOUBLINGS = 16
 _FIRST_ERROR = 400
 _NOT_MODIFIED = 304
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class ClientError(Exception):
@@ -46,11 +44,11 @@ class ClientError(Exception):
 
 
 class Unreachable(ClientError):  # noqa: N818 - named for what happened, as in domain.errors
-    """Nothing answers on the socket; `lost` when something did, earlier in this call or client."""
+    """Nothing answers there; `lost` when something did, earlier in this call or client."""
 
-    def __init__(self, socket_path: str, reason: str, *, lost: bool) -> None:
+    def __init__(self, address: str, reason: str, *, lost: bool) -> None:
         what = "lost the connection to" if lost else "cannot reach"
-        super().__init__(f"{what} the daemon at {socket_path}: {reason}")
+        super().__init__(f"{what} the daemon at {address}: {reason}")
         self.lost = lost
 
 
@@ -80,10 +78,10 @@ class ApiError(ClientError):
         self.retry_after_s = retry_after_s
 
 
-class Answer(msgspec.Struct, Generic[T], frozen=True):
+class Answer(msgspec.Struct, Generic[T_co], frozen=True):
     """What the daemon answered: decoded, and as it came."""
 
-    value: T
+    value: T_co
     body: bytes
     etag: str | None
     retry_after_s: int | None
@@ -91,40 +89,22 @@ class Answer(msgspec.Struct, Generic[T], frozen=True):
     """The idempotency key was known: this is the job that it named before."""
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP/1.1 over the socket at a path."""
-
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 class Link:
-    """One connection to the daemon, made when it is needed and again when it was lost.
-
-    `dial` makes it, if it is not to be one over the socket.
-    """
+    """One connection to the daemon, made when it is needed and again when it was lost."""
 
     def __init__(
         self,
-        socket_path: str,
+        address: Address,
         patience_s: float,
         pause: Callable[[float], object],
         *,
         timeout_s: float = _ANSWER_TIMEOUT_S,
         met: threading.Event | None = None,
-        dial: Dial | None = None,
     ) -> None:
-        self.socket_path = socket_path
+        self._address = address
         self.pause = pause
         self._patience_s = patience_s
         self._timeout_s = timeout_s
-        self._dial = dial or partial(_UnixConnection, socket_path)
         self._connection: http.client.HTTPConnection | None = None
         self._met = met or threading.Event()
         self.repeated = False
@@ -133,12 +113,7 @@ class Link:
     def another(self, *, timeout_s: float = _ANSWER_TIMEOUT_S) -> Self:
         """Return a second link to the same daemon, met or not, for a call that takes its time."""
         return type(self)(
-            self.socket_path,
-            self._patience_s,
-            self.pause,
-            timeout_s=timeout_s,
-            met=self._met,
-            dial=self._dial,
+            self._address, self._patience_s, self.pause, timeout_s=timeout_s, met=self._met
         )
 
     def close(self) -> None:
@@ -192,6 +167,10 @@ class Link:
         response = self._exchange(method, path, headers, body)
         if response.status >= _FIRST_ERROR:
             raise _refusal(response, response.read())
+        if response.status in _REDIRECTS:
+            self.close()
+            where = response.headers.get("Location", "nowhere")
+            raise BadAnswer(f"HTTP {response.status}, to {where}: redirects are not followed")
         return response
 
     def _exchange(
@@ -202,12 +181,17 @@ class Link:
         body: bytes | Iterable[bytes] | None,
     ) -> http.client.HTTPResponse:
         if self._connection is None:
-            self._connection = self._dial(self._timeout_s)
+            self._connection = self._address.dial(self._timeout_s)
         if self._connection.sock is None:
             self._connection.connect()
             self._met.set()
         try:
-            self._connection.request(method, path, body=body, headers=headers or {})
+            self._connection.request(
+                method,
+                self._address.prefix + path,
+                body=body,
+                headers={**self._address.headers, **(headers or {})},
+            )
         except (BrokenPipeError, ConnectionResetError):
             if body is None:
                 raise
@@ -239,7 +223,7 @@ class Link:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         # a full backlog refuses (EAGAIN) although a daemon is there
         lost = self._met.is_set() or isinstance(error, BlockingIOError)
-        failure = Unreachable(self.socket_path, reason, lost=lost)
+        failure = Unreachable(self._address.shown, reason, lost=lost)
         failure.__cause__ = error
         return failure
 

@@ -22,15 +22,18 @@ class Filters(TypedDict, total=False):
     """The key with which the job was submitted."""
     created_after: datetime | None
     created_before: datetime | None
+    all: bool
+    """Everybody's, not only one's own: that takes the scope `read`."""
 
 
 def query_of(filters: Filters) -> list[tuple[str, str]]:
     """Return the parameters that ask for such jobs. ValueError for a time without a zone."""
     query = [("status", status) for status in filters.get("statuses", ())]
     for name, value in filters.items():
-        if name == "statuses" or value is None:
+        if name == "statuses" or value is None or value is False:
             continue
         if isinstance(value, datetime) and value.tzinfo is None:
             raise ValueError(f"{name} has no zone")
-        query.append((name, str(msgspec.to_builtins(value))))
+        text = "true" if value is True else str(msgspec.to_builtins(value))
+        query.append((name, text))
     return query

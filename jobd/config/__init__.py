@@ -10,12 +10,14 @@ from jobd.config.paths import (
     default_state,
 )
 from jobd.config.sections import (
+    Auth,
     Config,
     Files,
     Jobs,
     Limits,
     Log,
     PoolSection,
+    Principal,
     Queue,
     Retention,
     Server,
@@ -25,6 +27,7 @@ from jobd.config.sections import (
 
 __all__ = [
     "MAX_SOCKET_PATH_BYTES",
+    "Auth",
     "Config",
     "ConfigError",
     "Files",
@@ -32,6 +35,7 @@ __all__ = [
     "Limits",
     "Log",
     "PoolSection",
+    "Principal",
     "Queue",
     "Retention",
     "Server",

@@ -4,6 +4,7 @@ Nothing else in jobd reads the environment. Not here: the settings (sections.py)
 """
 
 import difflib
+import grp
 import os
 import re
 import tomllib
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from jobd.config.paths import MAX_SOCKET_PATH_BYTES, default_config, default_socket, default_state
-from jobd.config.sections import Config, Queue, Server
+from jobd.config.sections import Auth, Config, Queue, Server
 
 
 class ConfigError(Exception):
@@ -57,7 +58,8 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
             if text is not None:
                 tables.setdefault(section, {})[key] = _from_text(text, field.type)
     config = _convert(tables)
-    return msgspec.structs.replace(config, server=_located(config.server, environ))
+    server, auth = _located(config.server, environ), _with_gids(config.auth)
+    return msgspec.structs.replace(config, server=server, auth=auth)
 
 
 def _take_named(
@@ -123,13 +125,18 @@ def _from_text(text: str, type_: Any) -> Any:
     schema = msgspec.json.schema(type_)
     kinds = {schema.get("type"), *(option.get("type") for option in schema.get("anyOf", ()))}
     if "array" in kinds and not text.startswith("["):
-        return [part for part in text.split(":") if part]
+        parts = [part for part in text.split(":") if part]
+        return parts if schema.get("items", {}).get("type") != "integer" else _numbers(parts)
     if "string" in kinds:
         return text
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
         return text
+
+
+def _numbers(parts: list[str]) -> list[int | str]:
+    return [int(part) if part.isdecimal() else part for part in parts]
 
 
 def _convert(tables: dict[str, dict[str, Any]]) -> Config:
@@ -147,6 +154,33 @@ def _convert(tables: dict[str, dict[str, Any]]) -> Config:
     except OverflowError as error:
         raise ConfigError(f"plugins: {error}") from error
     return config
+
+
+def _with_gids(auth: Auth) -> Auth:
+    """Turn names of groups into gids, as the kernel knows the groups of a peer."""
+    seen: set[int] = set(auth.proxy_uids)
+    for name, principal in auth.principals.items():
+        if twice := seen.intersection(principal.uids):
+            raise ConfigError(f"auth.principals.{name}.uids: {min(twice)} is somebody else's too")
+        seen.update(principal.uids)
+    principals = {
+        name: msgspec.structs.replace(
+            principal, groups=tuple(_gid(name, group) for group in principal.groups)
+        )
+        for name, principal in auth.principals.items()
+    }
+    return msgspec.structs.replace(auth, principals=principals)
+
+
+def _gid(principal: str, group: int | str) -> int:
+    if isinstance(group, int):
+        return group
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ConfigError(
+            f"auth.principals.{principal}.groups: there is no group {group}"
+        ) from None
 
 
 def _located(server: Server, environ: Mapping[str, str]) -> Server:
@@ -171,14 +205,19 @@ def document() -> str:
         lines += ["", f"[{section}.default]" if section in _NAMED else f"[{section}]"]
         for field in msgspec.structs.fields(struct):
             help_ = msgspec.json.schema(field.type)["description"]
-            default = "[]" if field.default is None else _toml(field.default)
-            lines += [f"# {help_}", f"# {field.encode_name} = {default}"]
+            lines += [f"# {help_}", f"# {field.encode_name} = {_default(field)}"]
     lines += [
         "",
         "# What the handlers of a plugin get as `ctx.config`: its README says what it knows.",
         "# [plugins.NAME-OF-THE-DISTRIBUTION]",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return _toml(field.default_factory())
+    return "[]" if field.default is None else _toml(field.default)
 
 
 def _toml(value: Any) -> str:

@@ -11,7 +11,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from jobd.domain.principals import Scope
+
 _Bytes = Annotated[int, Meta(ge=1)]
+_Id = Annotated[int, Meta(ge=0, le=4294967294)]
+_PrincipalName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}(?!\n)$")]
 _QueueName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*(?!\n)$", max_length=100)]
 
 
@@ -39,6 +43,27 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "they are relative.",
         ),
     ] = ""
+    listen: Annotated[
+        str,
+        Meta(
+            pattern=r"^((\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):\d{1,5})?(?!\n)$",
+            description="HOST:PORT to listen on besides the socket, with tokens only. Empty: none.",
+        ),
+    ] = ""
+    listen_without_tokens: Annotated[
+        bool, Meta(description="Whether to listen although nobody has a token yet.")
+    ] = False
+    allow_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names that requests over TCP may have as their Host, besides this "
+            "machine's own, that of `listen` and that of `public_url`."
+        ),
+    ] = ()
+    allow_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+(?!\n)$")], ...],
+        Meta(description="Web sites, as https://HOST, whose pages may call jobd over TCP."),
+    ] = ()
 
 
 class StoreSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,9 +165,36 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queued_jobs_per_principal: Annotated[
         int, Meta(ge=1, description="Jobs that wait, of one principal; more is 429.")
     ] = 100_000
+    connections: Annotated[
+        int,
+        Meta(ge=8, description="Connections open at a time, on the socket and over TCP each."),
+    ] = 512
     streams_per_principal: Annotated[
-        int, Meta(ge=1, description="Event and log streams open at a time; more is 429.")
+        int,
+        Meta(
+            ge=1,
+            description="Event and log streams and WebSockets of one principal open at a time; "
+            "more is 429.",
+        ),
     ] = 20
+    uploads_per_principal: Annotated[
+        int, Meta(ge=1, description="Uploads of one principal under way at a time; more is 429.")
+    ] = 10
+    batches_per_principal: Annotated[
+        int, Meta(ge=1, description="Batches of one principal being sent at a time; more is 429.")
+    ] = 10
+    requests_per_minute: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Requests of one principal with a token, and as many at once; more is "
+            "429. 0: any.",
+        ),
+    ] = 6000
+    socket_requests_per_minute: Annotated[
+        int,
+        Meta(ge=0, description="The same of one that the socket's peer is known as. 0: any."),
+    ] = 0
     sync_wait_ms: Annotated[
         int, Meta(ge=0, le=1000, description="A submit waits this long when a slot is idle.")
     ] = 50
@@ -200,6 +252,32 @@ class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 
 
+class Principal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who of the machine's users goes by one name."""
+
+    uids: tuple[_Id, ...] = ()
+    groups: tuple[_Id | str, ...] = ()
+    """Names, or gids; gids alone when the configuration has been read."""
+    role: Scope = Scope.SUBMIT
+
+
+class Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[auth]: who is who on the socket, and what they may do."""
+
+    principals: Annotated[
+        dict[_PrincipalName, Principal],
+        Meta(
+            description="Names for users and groups of this machine, each with a role: submit, "
+            'read, operate, worker or admin; ops={groups=["adm"],role="operate"}. Root and the '
+            "daemon's user are admins unless a uid here is theirs; others are uid:N and submit."
+        ),
+    ] = {}
+    proxy_uids: Annotated[
+        tuple[_Id, ...],
+        Meta(description="Users of proxies, who must send a token for whom they ask for."),
+    ] = ()
+
+
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[log]: the daemon's own log, on stderr."""
 
@@ -223,6 +301,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retention: Retention = Retention()
     files: Files = Files()
     webhooks: Webhooks = Webhooks()
+    auth: Auth = Auth()
     plugins: dict[str, dict[str, Any]] = {}
     """[plugins.DISTRIBUTION]: what that plugin's handlers get as `ctx.config`, as it stands."""
     log: Log = Log()

@@ -21,10 +21,10 @@ import msgspec
 from aiohttp import web
 
 from jobd.api import app as api
-from jobd.api.server import bound, served
+from jobd.api.server import served
 from jobd.bus import Bus
 from jobd.config import Config
-from jobd.daemon import catalog, views
+from jobd.daemon import catalog, listening, views
 from jobd.daemon.rooms import attempt_limits, egress_policy, pool_settings
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.batches import COMPLETED_TYPE
@@ -50,6 +50,7 @@ from jobd.store.group_commit import Around, GroupCommit
 from jobd.store.named import Named
 from jobd.store.readers import Readers
 from jobd.store.rules import rules_of
+from jobd.store.tokens import Tokens
 from jobd.store.writer import Writer
 from jobd.systemd import Notifier
 from jobd.webhooks.deliverer import Deliverer
@@ -112,7 +113,7 @@ class Daemon:
         self._handle_signals()
         server = self._config.server
         async with contextlib.AsyncExitStack() as stack:
-            listener = stack.enter_context(bound(server.socket, int(server.socket_mode, 8)))
+            listeners = stack.enter_context(listening.listeners(server))
             database = await self._database(stack)
             identity = database.identity
             workers_lock = await recovery.collect_old_workers(
@@ -120,6 +121,10 @@ class Daemon:
             )
             stack.callback(os.close, workers_lock)
             readers = Readers(database)
+            tokens = Tokens(database, self._clock)
+            await tokens.load()
+            stack.push_async_callback(tokens.close)
+            listening.check_tokens(server, tokens)
             deliverer = await stack.enter_async_context(self._webhooks(database, readers))
             mark = f"{identity.database_id}:{identity.start_number}"
             settings = pool_settings(self._config, self._environ, mark)
@@ -144,10 +149,13 @@ class Daemon:
             )
             for work in self._background(database, writer, readers, commands, handlers):
                 stack.callback(tasks.create_task(self._to_the_end(work)).cancel)
-            app = self._app(database, writer, commands, pool, settings, handlers)
-            await stack.enter_async_context(served(app, listener))
+            app = self._app(database, writer, commands, pool, settings, handlers, tokens)
+            connections = self._config.limits.connections
+            await stack.enter_async_context(
+                served(app, listeners, self._clock, connections=connections)
+            )
             _spare_the_collector()
-            sys.stderr.write(f"jobd is ready on {self._config.server.socket}\n")
+            sys.stderr.write(f"jobd is ready on {listening.places(server, listeners)}\n")
             sys.stderr.flush()
             self._notifier.ready("Serving.")
             await self._stop.wait()
@@ -323,6 +331,7 @@ class Daemon:
         pool: Supervisor,
         settings: Settings,
         handlers: catalog.Handlers,
+        tokens: Tokens,
     ) -> web.Application:
         readers = Readers(database)
         services = api.Services(
@@ -336,6 +345,7 @@ class Daemon:
             layout=self._layout,
             logs=self._logs,
             workers=lambda: views.workers(pool),
+            tokens=tokens,
             rotate_secret=Deliveries(database, self._clock).rotate,
             draining=self._stop,
             slots=lambda: views.slots(settings, pool),

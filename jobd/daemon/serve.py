@@ -12,9 +12,10 @@ from pathlib import Path
 import uvloop
 
 from jobd import logs
-from jobd.api.server import SocketUnusable
+from jobd.api.server import ParserUnusable, SocketUnusable, check_parser
 from jobd.clock import SystemClock
 from jobd.config import Config, ConfigError
+from jobd.daemon.confines import confine
 from jobd.daemon.run import EXIT_CONFIG, EXIT_IO_ERROR, Daemon
 from jobd.domain.clock import Clock
 from jobd.engine import recovery
@@ -24,6 +25,15 @@ from jobd.store.database import DatabaseUnusable
 
 EXIT_ALREADY_RUNNING = 75
 
+_UNUSABLE = (
+    ConfigError,
+    DatabaseUnusable,
+    ParserUnusable,
+    recovery.WorkersRemain,
+    PermissionError,
+)
+"""What trying again would not change."""
+
 _NO_THREAD = "can't start new thread"
 """What Python says, with a RuntimeError, when the system has none left: it may pass."""
 
@@ -32,12 +42,14 @@ def serve(config: Config, environ: Mapping[str, str], clock: Clock | None = None
     """Run the daemon until SIGTERM or SIGINT; return the exit status. `clock`: not the machine's.
 
     0 after a drain, 74 when the database could not be written or the system has no thread
-    left, 75 when another daemon holds the state folder or the socket, 78 when configuration
-    or database are unusable.
+    left, 75 when another program holds the state folder, the socket or the port, 78 when
+    configuration, database or the installation are unusable.
     """
     logs.configure(config.log.level, config.log.format)
     layout = Layout(Path(config.server.state_dir))
     try:
+        check_parser()
+        confine(config)
         layout.make()
         lock = recovery.take_lock(layout.lock)
         try:
@@ -50,7 +62,7 @@ def serve(config: Config, environ: Mapping[str, str], clock: Clock | None = None
         return _refuse(EXIT_ALREADY_RUNNING, error)
     except SocketUnusable as error:
         return _refuse(EXIT_ALREADY_RUNNING, error)
-    except (ConfigError, DatabaseUnusable, recovery.WorkersRemain, PermissionError) as error:
+    except _UNUSABLE as error:
         return _refuse(EXIT_CONFIG, error)
     except OSError as error:
         return _refuse(EXIT_IO_ERROR, error)

@@ -3,6 +3,7 @@
     JobdError
     ├── NotFound         no such thing, or not yours
     ├── Gone             it was there and has expired
+    ├── Forbidden        the caller is known, and may not
     ├── Conflict         its state does not allow that
     ├── Malformed        could not be parsed
     ├── Invalid          parsed, but breaks a rule; `errors` says which
@@ -73,6 +74,14 @@ class Gone(JobdError):  # noqa: N818
     def __init__(self, code: str, detail: str, *, job_id: str | None = None) -> None:
         super().__init__(code, detail)
         self.job_id = job_id
+
+
+class Forbidden(JobdError):  # noqa: N818
+    """The caller is known and may not do this: it needs `scope`."""
+
+    def __init__(self, detail: str, scope: str) -> None:
+        super().__init__("forbidden", detail)
+        self.scope = scope
 
 
 class Conflict(JobdError):  # noqa: N818

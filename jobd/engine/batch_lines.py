@@ -113,7 +113,12 @@ class Taking:
     Most lines differ in their args alone; what else they ask for is then looked at once.
     """
 
-    def __init__(self, resolve: Resolve, *, max_lines: int, whole: bool = False) -> None:
+    def __init__(
+        self, resolve: Resolve, *, max_lines: int, whole: bool = False, principal: str = ""
+    ) -> None:
+        self.principal = principal
+        self.received_bytes = 0
+        """Of its lines, blank ones left out; who receives them counts them."""
         self._resolve = resolve
         self._likes: dict[tuple[Any, ...], NewJob] = {}
         self._max_lines = max_lines

@@ -15,7 +15,7 @@ from typing import Any
 from jobd.config import Config
 from jobd.domain.batches import Batch, NewBatch, Report
 from jobd.domain.clock import Clock
-from jobd.domain.errors import Conflict, Invalid, JobdError, NotFound, Unavailable
+from jobd.domain.errors import Conflict, Invalid, JobdError, LimitReached, NotFound, Unavailable
 from jobd.domain.ids import IdSource
 from jobd.domain.jobs import Cancelled
 from jobd.domain.statuses import TERMINAL, Status
@@ -26,7 +26,7 @@ from jobd.store.finished import Retry
 from jobd.store.writer import Writer
 
 HELD_BYTES = 256 * 1024 * 1024
-"""Of args of batches that are being taken, all together."""
+"""Of lines of batches that are being taken, all together; of one principal's half of it."""
 
 
 class Batches:
@@ -59,23 +59,31 @@ class Batches:
         """Return a batch in detail, None if there is none."""
         return await self._batches.get(batch_id)
 
-    async def page(self, principal: str, before_seq: int | None, limit: int) -> list[Batch]:
-        """Return a page of a principal's batches, newest first."""
+    async def page(self, principal: str | None, before_seq: int | None, limit: int) -> list[Batch]:
+        """Return a page of a principal's batches, or of everybody's, newest first."""
         return await self._batches.page(principal, before_seq, limit)
 
     @contextmanager
-    def taking(self, resolve: Resolve, *, whole: bool) -> Iterator[Taking]:
+    def taking(self, resolve: Resolve, *, whole: bool, principal: str) -> Iterator[Taking]:
         """Take lines during the block; nothing is written before `write`."""
-        taking = Taking(resolve, max_lines=self._config.limits.batch_lines, whole=whole)
+        max_lines = self._config.limits.batch_lines
+        taking = Taking(resolve, max_lines=max_lines, whole=whole, principal=principal)
         self._taking.add(taking)
         try:
             yield taking
         finally:
             self._taking.discard(taking)
 
-    def check_room(self) -> None:
-        """Raise Unavailable (`queue_full`) if too much is held of batches being taken."""
-        if sum(taking.held_bytes for taking in self._taking) > HELD_BYTES:
+    def check_room(self, principal: str) -> None:
+        """Raise if too much is held of batches being taken.
+
+        LimitReached (`too_many_batches`) if the principal's, Unavailable (`queue_full`) if all.
+        """
+        own = (one.received_bytes for one in self._taking if one.principal == principal)
+        if sum(own) > HELD_BYTES // 2:
+            detail = "Too much of your batches is being taken."
+            raise LimitReached("too_many_batches", detail, retryable=True, retry_after_s=5)
+        if sum(one.received_bytes for one in self._taking) > HELD_BYTES:
             detail = "Too many batches are being taken."
             raise Unavailable("queue_full", detail, retryable=True, retry_after_s=5)
 

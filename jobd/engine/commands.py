@@ -52,6 +52,8 @@ class Submission(msgspec.Struct, frozen=True):
     run_at_ms: int | None = None
     start_before_ms: int | None = None
     timeout_s: float | None = None
+    may_raise_timeout: bool = False
+    """Whether it may be longer than the handler's."""
     max_attempts: int | None = None
     retention_s: int | None = None
     metadata: dict[str, str] = {}
@@ -355,11 +357,12 @@ class Commands:
         return tuple(TERMINAL_TYPES) if given is None else given
 
     def _timeout_ms(self, submission: Submission, spec: HandlerSpec) -> int:
-        """Return the limit of an attempt; a caller may only lower what the handler allows."""
+        """Return the limit of an attempt; few callers may raise what the handler allows."""
         jobs = self._config.jobs
         allowed_s = min(spec.timeout_s or jobs.timeout_s, jobs.max_timeout_s)
         if submission.timeout_s is not None:
-            allowed_s = min(submission.timeout_s, allowed_s)
+            highest_s = jobs.max_timeout_s if submission.may_raise_timeout else allowed_s
+            allowed_s = min(submission.timeout_s, highest_s)
         return round(allowed_s * 1000) or 1
 
     def _retention_ms(self, submission: Submission) -> int:

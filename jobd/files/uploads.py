@@ -63,14 +63,17 @@ def path_of(layout: Layout, file_id: str) -> Path:
     return layout.uploads / relative_path(file_id)
 
 
-async def receive(chunks: AsyncIterator[bytes], layout: Layout, limit_bytes: int) -> Received:
+async def receive(
+    chunks: AsyncIterator[bytes], layout: Layout, *, limit_bytes: int, min_free_bytes: int = 0
+) -> Received:
     """Write what comes to a temporary file and return it, durable.
 
     Raises TooLarge (`upload_too_large`) as soon as it is more than `limit_bytes`,
-    StorageFull or Unavailable for what the system refuses, and what `chunks` raises. Then,
-    and when it is cancelled, nothing is left.
+    StorageFull before less than `min_free_bytes` would be free or when there is no room,
+    Unavailable for what else the system refuses, and what `chunks` raises. Then, and when
+    it is cancelled, nothing is left.
     """
-    incoming = _Incoming(layout.incoming / secrets.token_hex(16))
+    incoming = _Incoming(layout.incoming / secrets.token_hex(16), min_free_bytes)
     try:
         await _to_the_end(incoming.begin)
         part: list[bytes] = []
@@ -93,17 +96,20 @@ async def receive(chunks: AsyncIterator[bytes], layout: Layout, limit_bytes: int
 class _Incoming:
     """A file that is being received. Its methods block: one at a time, on a thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, min_free_bytes: int) -> None:
         self._path = path
+        self._min_free_bytes = min_free_bytes
         self._fd = -1
         self._hash = hashlib.sha256()
         self.size_bytes = 0
 
     def begin(self) -> None:
+        check_room(self._path.parent, self._min_free_bytes)
         with room():
             self._fd = os.open(self._path, _NEW, _READ_ONLY)
 
     def write(self, part: Sequence[bytes]) -> None:
+        check_room(self._path.parent, self._min_free_bytes + sum(map(len, part)))
         for chunk in part:
             self._hash.update(chunk)
             left = memoryview(chunk)
@@ -144,6 +150,18 @@ def place(received: Received, layout: Layout) -> None:
         sync_folder(path.parent)
 
 
+def check_room(folder: Path, wanted_bytes: int) -> None:
+    """Raise StorageFull if less is free in the folder's file system. Blocks."""
+    with room():
+        found = os.statvfs(folder)
+    if found.f_bavail * found.f_frsize < wanted_bytes:
+        raise _storage_full()
+
+
+def _storage_full() -> StorageFull:
+    return StorageFull("storage_full", "There is no room on disk.", retryable=True)
+
+
 @contextlib.contextmanager
 def room() -> Iterator[None]:
     """Say StorageFull for a full disk, Unavailable for all else that the system refuses."""
@@ -151,8 +169,7 @@ def room() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
-            detail = "There is no room on disk."
-            raise StorageFull("storage_full", detail, retryable=True) from error
+            raise _storage_full() from error
         log.exception("An upload could not be written.")
         detail = "The file could not be written, and is not kept."
         raise Unavailable("storage_failed", detail, retryable=True) from error

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from jobd.pool import tree
+from jobd.pool import descriptors, tree
 from jobd.pool.protocol import Down, FrameReader, Up, encode
 
 _STDERR_FD = 2
@@ -239,6 +239,7 @@ def _start(
         start_new_session=True,
     )
     child.returncode = 0  # for Popen it is over: it must never wait for the pid
+    descriptors.give_back(child.pid)
     try:
         return child.pid, os.pidfd_open(child.pid)
     except OSError:

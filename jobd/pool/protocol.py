@@ -12,9 +12,10 @@ the worker).
 """
 
 import struct
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from jobd.domain.catalog import HandlerSpec, Lane
 from jobd.sdk.outcome import Ended
@@ -26,6 +27,9 @@ MAX_JOB_MESSAGE_BYTES = 64 * 1024
 _ENCODE = msgspec.msgpack.Encoder().encode
 
 LENGTH = struct.Struct(">I")
+
+_Integer = Annotated[int, Meta(le=2**63 - 1)]
+"""What a column of the database takes; msgpack knows larger ones."""
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True, tag="job"):
@@ -131,12 +135,12 @@ class Progress(msgspec.Struct, frozen=True, array_like=True, tag="progress"):
     """Worker to daemon: how far the attempt is; None means unchanged."""
 
     token: str
-    pct: float | None = None
-    done: int | None = None
-    total: int | None = None
+    pct: Annotated[float, Meta(ge=0, le=100)] | None = None
+    done: _Integer | None = None
+    total: _Integer | None = None
     step: str | None = None
-    step_index: int | None = None
-    step_count: int | None = None
+    step_index: _Integer | None = None
+    step_count: _Integer | None = None
     message: str | None = None
 
 
@@ -173,7 +177,7 @@ class Finished(msgspec.Struct, array_like=True, tag="finished"):
     ended: Ended
     handler: str = ""
     """Distribution and version, such as `jobd-import 1.0`."""
-    usage: dict[str, Any] = {}
+    usage: dict[str, int | float] = {}
     """peak_rss_bytes, cpu_seconds of the attempt, as far as they are known."""
     scratch: bool = True
     """Whether its scratch folder is there."""

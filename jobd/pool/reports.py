@@ -1,10 +1,16 @@
 """What the end of an attempt means: a worker's report, its death, or our own doing, as an Outcome.
 
+A report is written as it is, so nothing of it is believed that could not be written: it is
+whatever the plugins of that worker have made of it.
+
 Pure. Not here: what becomes of the job (domain/outcomes.decide).
 """
 
 import hashlib
+import math
 from typing import Any, Literal
+
+import msgspec
 
 from jobd.domain.jobs import Artifact, Claim, JobError, Result, Summary
 from jobd.domain.outcomes import (
@@ -30,6 +36,11 @@ WORKER_CPU = "worker_cpu_seconds"
 _NO_LIMITS = AttemptLimits()
 _MIB = 1024 * 1024
 _SHA256 = hashlib.sha256()
+_ANY_JSON = msgspec.json.Decoder(msgspec.Raw)
+_LARGEST_BYTES = 2**63 - 1
+_LONGEST_WAIT_S = 1e9
+_LAST_MOMENT_S = 253402300799
+"""The end of the year 9999."""
 
 _RESULT_NAME = ".result.json"
 """The sdk's name for a JSON result that is too long for the reply; no handler can use it."""
@@ -61,9 +72,10 @@ def reported(
             return HandlerUnavailable(ended.error.message)
         case "failed" if ended.error is not None:
             error = _job_error(ended.error)
-            return Failed(error, ended.retry_in_s, artifacts=artifacts, evidence=evidence)
+            wait_s = None if ended.retry_in_s is None else _wait_s(ended.retry_in_s)
+            return Failed(error, wait_s, artifacts=artifacts, evidence=evidence)
         case "snoozed" if ended.snooze_in_s is not None:
-            return Snoozed(ended.snooze_in_s, evidence=evidence)
+            return Snoozed(_wait_s(ended.snooze_in_s), evidence=evidence)
         case "cancelled":
             return asked_to_end(claim, reason, evidence, artifacts, limits=limits)
     raise ValueError(f"a report of status {ended.status} lacks what belongs to it")
@@ -121,7 +133,18 @@ def _was_not_imported(frame: Finished, error: Error) -> bool:
     return error.code == UNAVAILABLE and not frame.handler
 
 
+def _wait_s(seconds: float) -> float:
+    """Return how long to wait: no longer than any job lives."""
+    if not math.isfinite(seconds):
+        raise ValueError(f"a wait of {seconds} s")
+    return min(seconds, _LONGEST_WAIT_S)
+
+
 def _job_error(error: Error) -> JobError:
+    try:
+        msgspec.json.encode(error.details)
+    except (TypeError, RecursionError) as exc:
+        raise ValueError(f"details that are no JSON: {exc}") from None
     return JobError(
         error.code,
         error.message,
@@ -134,6 +157,7 @@ def _job_error(error: Error) -> JobError:
 def _result(claim: Claim, ended: Ended) -> Result | None:
     body, name = ended.result_json, ended.result_artifact
     if body is not None:
+        _check_json(body)
         digest = _SHA256.copy()  # half as long as a new one takes, for a small body
         digest.update(body)
         return Result("application/json", len(body), digest.hexdigest(), body=body)
@@ -149,6 +173,15 @@ def _result(claim: Claim, ended: Ended) -> Result | None:
                 filename=None if name == _RESULT_NAME else name,
             )
     raise ValueError(f"the result {name!r} is none of the reported files")
+
+
+def _check_json(body: bytes) -> None:
+    """Raise ValueError unless it is one JSON text in UTF-8."""
+    body.decode()
+    try:
+        _ANY_JSON.decode(body)
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise ValueError(f"a result that is no JSON: {exc}") from None
 
 
 def _artifacts(claim: Claim, ended: Ended) -> tuple[Artifact, ...]:
@@ -171,6 +204,8 @@ def _artifacts(claim: Claim, ended: Ended) -> tuple[Artifact, ...]:
 def _path(claim: Claim, left: Left) -> str:
     if "/" in left.name or left.name in ("", ".", ".."):
         raise ValueError(f"{left.name!r} is no name of a file")
+    if not 0 <= left.size_bytes <= _LARGEST_BYTES:
+        raise ValueError(f"a file of {left.size_bytes} bytes")
     return f"{claim.job_id}/{claim.token}/{left.name}"
 
 
@@ -182,9 +217,15 @@ def _evidence(frame: Finished) -> dict[str, Any]:
         evidence["handler"] = frame.handler
     if ended.steps:
         evidence["steps"] = [
-            {"name": name, "started_at_ms": round(started_at * 1000), "duration_s": duration_s}
+            {"name": name, "started_at_ms": _moment_ms(started_at), "duration_s": duration_s}
             for name, started_at, duration_s in ended.steps
         ]
     if ended.error is not None and ended.error.traceback is not None:
         evidence["traceback"] = ended.error.traceback
     return evidence
+
+
+def _moment_ms(seconds: float) -> int:
+    if not 0 <= seconds <= _LAST_MOMENT_S:
+        raise ValueError(f"a step that began at {seconds} s")
+    return round(seconds * 1000)

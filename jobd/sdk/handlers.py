@@ -97,7 +97,7 @@ def handler(  # noqa: PLR0913 - one name for each option
     `args` is a msgspec.Struct: its JSON Schema is what submissions are checked against, and
     the handler gets an instance; without it, a dict. `config` is one for `ctx.config`.
     `queue` and `max_attempts` (1 to 100) are defaults that a submission may override;
-    `timeout_s` it may only lower. What is not given is as the daemon is configured.
+    `timeout_s` only an operator may raise. What is not given is as the daemon is configured.
 
     An attempt that gives no sign of life for `heartbeat_timeout_s` (1 or more) is ended, and
     tried again; so is one whose worker and programs together take more than `memory_mb` (64

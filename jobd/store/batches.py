@@ -196,12 +196,13 @@ class Batches:
         """Return the batch that a principal's key names, in detail."""
         return _first(await self._rows("batch_of_key", principal=principal, key=key, detail=True))
 
-    async def page(self, principal: str, before_seq: int | None, limit: int) -> list[Batch]:
-        """Return a page of a principal's batches, newest first."""
-        before = _NEWEST if before_seq is None else before_seq
-        rows = await self._rows(
-            "list_batches", principal=principal, before_seq=before, limit=limit, detail=False
-        )
+    async def page(self, principal: str | None, before_seq: int | None, limit: int) -> list[Batch]:
+        """Return a page of a principal's batches, or of everybody's, newest first."""
+        values = {"before_seq": _NEWEST if before_seq is None else before_seq, "limit": limit}
+        if principal is None:
+            rows = await self._rows("list_all_batches", **values, detail=False)
+        else:
+            rows = await self._rows("list_batches", principal=principal, **values, detail=False)
         return [_batch(row) for row in rows]
 
     async def members(self, batch_seq: int, *, after: int, limit: int) -> list[Member]:

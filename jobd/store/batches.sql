@@ -110,6 +110,13 @@ WHERE principal = :principal AND batches.seq < :before_seq
 ORDER BY batches.seq DESC
 LIMIT :limit;
 
+-- name: list_all_batches
+-- By rowid, downwards from a bound.
+{batch}
+WHERE batches.seq < :before_seq
+ORDER BY batches.seq DESC
+LIMIT :limit;
+
 -- name: jobs_of_batch
 -- Index jobs_of_batch, in its order, from behind a job on.
 SELECT seq, job_id, batch_index, status FROM jobs

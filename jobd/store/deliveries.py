@@ -22,11 +22,10 @@ from jobd.domain.deliveries import (
     Message,
     RotatedSecret,
 )
-from jobd.domain.errors import StorageFull, Unavailable
 from jobd.domain.signing import new_secret
-from jobd.store.connection import primary_code
 from jobd.store.database import Database
 from jobd.store.queries import load
+from jobd.store.writes import write
 
 T = TypeVar("T")
 
@@ -139,19 +138,7 @@ class Deliveries:
         await self._write(lambda connection: delete_messages(connection, seqs))
 
     async def _write(self, fn: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            return await self._database.run(fn)
-        except sqlite3.Error as error:
-            code = primary_code(error)
-            if code == sqlite3.SQLITE_FULL:
-                detail = "There is no room on disk."
-                raise StorageFull("storage_full", detail, retryable=True) from error
-            if code == sqlite3.SQLITE_BUSY:
-                detail = "Another program holds the database's lock."
-                raise Unavailable(
-                    "database_busy", detail, retryable=True, retry_after_s=5
-                ) from error
-            raise
+        return await write(self._database, fn)
 
 
 def _record(connection: sqlite3.Connection, ended: Sequence[Attempted], now_ms: int) -> None:

@@ -33,6 +33,9 @@ _SQL = load("listing.sql")
 
 _LANES = ("cpu", "io")
 
+_NOT_OVER = {Status.QUEUED, Status.PROCESSING}
+"""What lies in indexes of its own, however many groups there are."""
+
 
 class Place(NamedTuple):
     """A page as seqs, the newest first, and the seq below which the next one begins."""
@@ -115,10 +118,11 @@ def _sources(
     if asked.batch_id is not None:
         return [_Source("of_batch", values | {"batch_id": asked.batch_id})]
     groups = _groups(connection, asked)
-    if groups is None:
+    by_status = asked.statuses and _NOT_OVER.issuperset(asked.statuses)
+    if groups is None and not by_status:
         return [_Source("any", values, "any_floor")]
     if not asked.statuses:
-        return [_Source("of_group", values | group) for group in groups]
+        return [_Source("of_group", values | group) for group in groups or ()]
     sources: list[_Source] = []
     for status in asked.statuses:
         if status is Status.QUEUED:
@@ -126,9 +130,8 @@ def _sources(
         elif status is Status.PROCESSING:
             sources.append(_Source("running", values))
         else:
-            sources += [
-                _Source("settled_of_group", values | group | {"status": status}) for group in groups
-            ]
+            of_status = values | {"status": status}
+            sources += [_Source("settled_of_group", of_status | group) for group in groups or ()]
     return sources
 
 
@@ -157,14 +160,14 @@ def _queued(
     connection: sqlite3.Connection,
     asked: JobFilter,
     values: dict[str, Any],
-    groups: list[dict[str, Any]],
+    groups: list[dict[str, Any]] | None,
 ) -> list[_Source]:
     """Return where queued jobs are: among all that wait, or if these are many among the kind's.
 
     So few of a principal or a kind are found behind a backlog of others.
     """
     waiting = _waiting(connection, asked, values)
-    if any(_floor(connection, source, len(waiting)) for source in waiting):
+    if groups is not None and any(_floor(connection, source, len(waiting)) for source in waiting):
         listed = [_Source("queued_of_group", values | one, "of_group_floor") for one in groups]
         if not any(_floor(connection, source, len(listed)) for source in listed):
             return listed

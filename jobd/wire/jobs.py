@@ -113,6 +113,13 @@ class JobDetail(Job, frozen=True, kw_only=True):
     storage_full."""
 
 
+class JobCreated(JobDetail, frozen=True, kw_only=True):
+    """A job as its submission is answered."""
+
+    job_token: str
+    """Reads this job and cancels it, no more: as a Bearer token, or in `?access_token=`."""
+
+
 class JobList(msgspec.Struct, frozen=True):
     """A page of jobs, newest first; only a null `next_page_token` says that it is the last."""
 

@@ -13,6 +13,8 @@ from jobd.wire.times import Timestamp
 
 # $ also matches before a final newline; the look-ahead says no in Python and in ECMAScript
 _NAME = r"^[a-z0-9][a-z0-9._-]*(?!\n)$"
+_NO_NUL = {"pattern": r"^(?![\s\S]*\u0000)"}
+"""Said here, and looked at for the whole body at once (api/json_rules.py)."""
 
 
 class SubmitRequest(
@@ -28,7 +30,7 @@ class SubmitRequest(
     start_before: Timestamp | None = None
     """A job whose first attempt has not begun by then is failed."""
     timeout_seconds: Annotated[float, Meta(gt=0)] | None = None
-    """Limit of one attempt; lowers the handler's, never raises it."""
+    """Limit of one attempt; raises the handler's only for callers with the scope `operate`."""
     queue: Annotated[str, Meta(pattern=_NAME, max_length=100)] | None = None
     max_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
     retention_seconds: Annotated[int, Meta(ge=60)] | None = None
@@ -37,6 +39,9 @@ class SubmitRequest(
     callback_events: tuple[str, ...] | None = None
     """Of which events; null is of the end of the job, whichever it is."""
     metadata: Annotated[
-        dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=256)]],
+        dict[
+            Annotated[str, Meta(max_length=64, extra_json_schema=_NO_NUL)],
+            Annotated[str, Meta(max_length=256, extra_json_schema=_NO_NUL)],
+        ],
         Meta(max_length=16),
     ] = {}

@@ -38,6 +38,7 @@ from jobd.store.deliveries import Deliveries
 from jobd.store.group_commit import Around, GroupCommit
 from jobd.store.readers import Readers
 from jobd.store.rules import rules_of
+from jobd.store.tokens import Tokens
 from jobd.store.writer import Writer
 from jobd.webhooks.egress import policy
 from jobd.wire.jobs import JobDetail
@@ -206,6 +207,7 @@ class Api:
         self.workers: list[Worker] = []
         self.socket = str(folder / "s")
         self.readers = Readers(database)
+        self.tokens = Tokens(database, self.clock)
         self.writer = Writer(
             GroupCommit(
                 database,
@@ -253,6 +255,7 @@ class Api:
             layout=self.layout,
             logs=self.logs,
             workers=lambda: self.workers,
+            tokens=self.tokens,
             rotate_secret=Deliveries(database, self.clock).rotate,
             draining=self.draining,
             slots=lambda: {"cpu": Slots(2, self.pool.free["cpu"])},
@@ -360,6 +363,7 @@ async def running(folder: Path, config: Config, **times: float) -> AsyncIterator
     api = Api(folder, database, config, {"body_timeout_s": 30.0, **times})
     await api.writer.start()
     await api.writer.count()
+    await api.tokens.load()
     app = build(api.services)
     api.routes = {
         (route.method, route.resource.canonical) for route in app.router.routes() if route.resource
@@ -374,6 +378,7 @@ async def running(folder: Path, config: Config, **times: float) -> AsyncIterator
         yield api
     api.draining.set()
     await runner.cleanup()
+    await api.tokens.close()
     await api.writer.close()
     await database.close()
     assert api.deaths == []

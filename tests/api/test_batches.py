@@ -483,12 +483,22 @@ async def test_a_json_document_that_is_none_of_jobs(
     reply.problem(status, code)
 
 
+async def test_jobs_that_come_twice_are_refused(api: Api) -> None:
+    headers = {"Content-Type": "application/json"}
+    body = b'{"jobs":[],"jobs":[{"kind":"test.any","args":{"a":":"}}]}'
+
+    reply = await api.ask("POST", "/v1/batches", data=body, headers=headers)
+
+    assert "'jobs' comes twice" in reply.problem(400, "malformed_json").detail
+
+
 async def test_what_is_no_batch(api: Api) -> None:
     as_text = await api.ask("POST", "/v1/batches", data=b"x", headers={"Content-Type": "text/csv"})
     zipped = await send(api, b"x", Content_Encoding="gzip")
 
-    as_text.problem(415, "unsupported_media_type")
-    zipped.problem(415, "unsupported_media_type")
+    for reply in (as_text, zipped):
+        reply.problem(415, "unsupported_media_type")
+        assert reply.headers["Accept"] == "application/x-ndjson, application/json"
     (await send(api, b"", "?atomic=maybe")).problem(400, "invalid_parameter")
     (await send(api, b"", "?more=1")).problem(400, "unknown_parameter")
 
@@ -513,7 +523,7 @@ async def test_every_line_deep_or_long_is_judged_by_itself(api: Api) -> None:
 
     assert [error["code"] for error in reply.json["errors"]] == [
         "malformed_json",
-        "validation_error",
+        "malformed_json",
         "args_too_large",
     ]
     assert reply.json["accepted"] == 1

@@ -67,6 +67,7 @@ async def test_a_method_that_is_not_taken(api: Api) -> None:
         "/v1/jobs/x/artifacts": "GET",
         "/v1/jobs/x/artifacts/y": "GET,HEAD",
         "/v1/events": "GET",
+        "/v1/ws": "GET",
         "/v1/uploads": "POST",
         "/v1/uploads/x": "DELETE,GET,HEAD",
         "/v1/webhook-endpoints/default/rotate-secret": "POST",
@@ -152,7 +153,7 @@ def codes_raised_in(path: Path) -> set[object]:
         node.args[0].value
         for node in nodes
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        if node.func.id in errors and node.func.id not in {"FieldError", "LeaseLost"}
+        if node.func.id in errors and node.func.id not in {"FieldError", "Forbidden", "LeaseLost"}
         if node.args and isinstance(node.args[0], ast.Constant)
     }
 

@@ -12,7 +12,6 @@ from jobd.bus import Bus
 from jobd.domain.jobs import Progress, Result, Update
 from jobd.domain.queues import QueueChange
 from jobd.domain.statuses import Status
-from jobd.engine.commands import Submission
 from jobd.engine.estimates import Estimates
 from jobd.store.tally import Tally
 from jobd.wire.times import from_ms
@@ -169,16 +168,6 @@ async def test_a_job_past_its_own_retention_is_gone(api: Api) -> None:
     for path in (url, f"{url}/result", f"{url}/artifacts", f"{url}/artifacts/a"):
         (await api.get(path)).problem(410, "job_expired")
     (await api.ask("POST", f"{url}/cancel")).problem(410, "job_expired")
-
-
-async def test_another_principals_job_is_no_job(api: Api) -> None:
-    accepted = await api.commands.submit(Submission("somebody", "test.any", {}))
-    url = f"/v1/jobs/{accepted.job.job_id}"
-
-    for path in (url, f"{url}/result", f"{url}/artifacts", f"{url}/artifacts/a"):
-        (await api.get(path)).problem(404, "job_not_found")
-    (await api.ask("POST", f"{url}/cancel")).problem(404, "job_not_found")
-    assert (await api.get("/v1/jobs")).json["jobs"] == []
 
 
 async def test_a_parameter_is_refused(api: Api) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from tests.api.conftest import Api
 
 ASYNC = {"Prefer": "respond-async"}
-DEEP: list[Any] = functools.reduce(lambda inner, _: [inner], range(70), [])
 
 
 async def test_a_submission_is_accepted(api: Api) -> None:
@@ -48,7 +46,7 @@ async def test_the_answer_is_what_a_reading_finds(api: Api) -> None:
         "queue": "other",
         "max_attempts": 2,
         "retention_seconds": 60,
-        "metadata": {"é": "\x00"},
+        "metadata": {"é": "\x01"},
         "run_at": "2026-01-01T01:00:00+01:00",
         "start_before": "2026-01-02T00:00:00Z",
     }
@@ -58,13 +56,16 @@ async def test_the_answer_is_what_a_reading_finds(api: Api) -> None:
 
     read = await api.get(submitted.headers["Location"])
     assert submitted.json["queue_position"] is None  # nobody has looked
-    assert {**submitted.json, "queue_position": 0} == read.json
+    assert {**submitted.json, "queue_position": 0} == {
+        **read.json,
+        "job_token": submitted.json["job_token"],
+    }
     assert submitted.headers["ETag"] == read.headers["ETag"]
     job = submitted.job
     assert bytes(job.args) == b'{"n":3}'
     assert (job.priority, job.queue, job.max_attempts) == (0, "other", 2)
     assert (job.timeout_seconds, job.retention_seconds) == (2.5, 60)
-    assert job.metadata == {"é": "\x00"}
+    assert job.metadata == {"é": "\x01"}
     assert job.trace_id == "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -288,7 +289,8 @@ async def test_a_kind_that_did_not_load(api: Api) -> None:
 
     problem = reply.problem(503, "handler_unavailable")
     assert "No module named 'x'" in problem.detail
-    assert (problem.retryable, reply.headers["Retry-After"]) == (True, "30")
+    assert problem.retryable
+    assert 30 <= int(reply.headers["Retry-After"]) <= 38
 
 
 async def test_before_the_catalogue_is_known(api: Api) -> None:
@@ -297,7 +299,7 @@ async def test_before_the_catalogue_is_known(api: Api) -> None:
     reply = await api.submit()
 
     reply.problem(503, "starting")
-    assert reply.headers["Retry-After"] == "1"
+    assert 1 <= int(reply.headers["Retry-After"]) <= 3
 
 
 async def test_args_that_break_the_schema(api: Api) -> None:
@@ -321,19 +323,21 @@ async def test_a_body_that_breaks_the_schema(api: Api) -> None:
         ("start_before", "9999-12-31T23:59:59-10:00"),
         ("retention_seconds", 604801),
         ("timeout_seconds", -1),
-        ("args", {"a": DEEP}),
+        ("metadata", {"a": "\x00"}),
     ],
 )
 async def test_a_value_out_of_range(api: Api, field: str, value: object) -> None:
     reply = await api.submit({"kind": "test.any", field: value})
 
-    assert [e.pointer for e in reply.problem(422, "validation_error").errors] == [f"#/{field}"]
+    (error,) = reply.problem(422, "validation_error").errors
+    assert (error.pointer or "").startswith(f"#/{field}")
 
 
-async def test_a_timeout_without_bound_is_the_handlers(api: Api) -> None:
+async def test_a_timeout_without_bound_is_the_longest_that_is_allowed(api: Api) -> None:
     document = {"kind": "test.strict", "args": {"n": 1}, "timeout_seconds": 1e308}
 
-    assert (await api.submit(document, **ASYNC)).job.timeout_seconds == 10.0
+    longest_s = api.services.config.jobs.max_timeout_s
+    assert (await api.submit(document, **ASYNC)).job.timeout_seconds == longest_s
 
 
 async def test_args_over_their_limit(api: Api) -> None:

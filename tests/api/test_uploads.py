@@ -151,6 +151,7 @@ async def test_one_that_is_encoded(api: Api) -> None:
     reply = await api.ask("POST", "/v1/uploads", data=b"x", headers=headers)
 
     reply.problem(415, "unsupported_media_type")
+    assert (reply.headers["Accept"], reply.headers["Accept-Encoding"]) == ("*/*", "identity")
 
 
 async def test_a_parameter_is_refused(api: Api) -> None:

@@ -60,7 +60,7 @@ EXCEPTIONS = {
     # the daemon runs in the same program, and is imported by this command alone
     "cli.serve": {"cli", "daemon", "wire", "client"} | OPEN,
     # what works without a daemon
-    "cli.offline": {"wire", "pool"} | OPEN,
+    "cli.offline": {"wire", "pool", "store", "files", "domain", "clock", "engine.recovery"} | OPEN,
     "cli.dev_folders": {"pool"},
     # a worker whose step a test watches
     "testing.child": {"testing", "pool.child", "sdk"},

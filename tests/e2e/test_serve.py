@@ -98,7 +98,7 @@ def write_config(daemon: Daemon, text: str) -> None:
 def test_a_bad_setting_exits_78_and_is_named(stopped: Daemon, text: str, said: str) -> None:
     write_config(stopped, text)
 
-    refused = serve(stopped, "--config", str(stopped.config), "--state-dir", "state")
+    refused = serve(stopped, "--config", str(stopped.config))
 
     assert refused.returncode == 78
     assert said in refused.stderr

@@ -23,6 +23,7 @@ KEY = re.compile(r'"[ -!#-~]{1,255}"|[!#-~]{1,255}')
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 ID = re.compile(r"(job|bat|file)_([0-9a-f]{32,64})")
 
+TOKEN = re.compile(r"jdj_[0-9a-f]{32}_[A-Za-z0-9_-]{32}")
 DIGEST = re.compile(r"sha-\d+=:[A-Za-z0-9+/]*=*:")
 
 known: dict[str, list[str]] = json.loads(os.environ["JOBD_TEST_KNOWN"])
@@ -65,6 +66,8 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         finished = case.path.endswith(("/logs", "/artifacts/{name}"))
         name_what_exists(case.path_parameters or {}, "artifact" if finished else None)
     forget_callback(case.query or {})
+    if TOKEN.fullmatch(str((case.query or {}).get("access_token"))):
+        del case.query["access_token"]  # no schema says which tokens there are
     headers = case.headers or {}
     key = headers.get("Idempotency-Key")
     if isinstance(key, str) and KEY.fullmatch(key):

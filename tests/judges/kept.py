@@ -13,6 +13,9 @@ _ID = re.compile(rb"\b(job|bat|req|msg|dlv)_[0-9a-f]{32}\b")
 _MASKS = (
     (re.compile(rb'"uid:\d+"'), b'"uid:N"'),
     (re.compile(rb'"secret":"whsec_[A-Za-z0-9+/=]{44}"'), b'"secret":"whsec_S"'),
+    (re.compile(rb"jdj_[0-9a-f]{32}_[A-Za-z0-9_-]{32}"), b"jdj_T"),
+    (re.compile(rb"jdk_[0-9a-f]{12}_[A-Za-z0-9_-]{43}"), b"jdk_T"),
+    (re.compile(rb'"token_id":"[0-9a-f]{12}"'), b'"token_id":"T"'),
     (re.compile(rb'"version":"[0-9.]+\w*","api"'), b'"version":"V","api"'),
     (re.compile(rb'"python":"3\.\d+\.\d+\w*"'), b'"python":"3.X.Y"'),
 )

@@ -305,6 +305,18 @@ async def rotated(api: Api) -> bytes:
     return (await api.ask("POST", "/v1/webhook-endpoints/default/rotate-secret")).body
 
 
+@golden("token_created.json")
+async def token_created(api: Api) -> bytes:
+    asked = {"principal": "webapp", "scopes": ["submit", "read"], "expires_in_seconds": 86400}
+    return (await api.ask("POST", "/v1/tokens", json=asked)).body
+
+
+@golden("tokens.json")
+async def tokens(api: Api) -> bytes:
+    await token_created(api)
+    return (await api.get("/v1/tokens")).body
+
+
 @golden("webhook.json")
 async def webhook(api: Api) -> bytes:
     job_id = (await failed(api)).rpartition("/")[2]

@@ -81,7 +81,9 @@ def test_every_exclusion_is_meant() -> None:
     assert REFUSED.keys() == {
         ("listJobs", "invalid_page_token"),
         ("listBatches", "invalid_page_token"),
+        ("listTokens", "invalid_page_token"),
         ("createBatch", "batch_rejected"),
+        ("openWebSocket", "upgrade_required"),
     }
     assert UNLISTED.keys() == {("GET", "/openapi.json")}
     assert ACCEPTED.keys() == {"createBatch"}

@@ -149,6 +149,22 @@ async def test_few_are_found_behind_a_backlog_of_others(
     assert await pages(store, JobFilter(statuses=queued, principal="uid:1")) == [[ours.seq]]
 
 
+async def test_what_waits_or_runs_is_found_at_once_among_many_groups(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MOST_GROUPS", 2)
+    monkeypatch.setattr(listing, "MOST_VISITED", 4)
+    running = await store.submit(principal="uid:1", priority=0)
+    await store.claim(1)
+    waiting = await store.submit(principal="uid:2")
+    for number in range(9):
+        await store.settled(Status.FAILED, new={"principal": f"uid:{number}", "priority": 1})
+
+    both = JobFilter(statuses=(Status.QUEUED, Status.PROCESSING))
+    assert await pages(store, both) == [[waiting.seq, running.seq]]
+    assert await pages(store, JobFilter(statuses=(Status.PROCESSING,))) == [[running.seq]]
+
+
 async def test_what_an_index_knows_is_found_at_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,8 @@ FOLDER = Path(jobd.store.__file__).parent
 FILES = sorted(path.name for path in FOLDER.glob("*.sql") if path.name != "schema.sql")
 STATEMENTS = [(file, name) for file in FILES for name in load(file)]
 
-MAY_BE_WALKED = {"progress", "meta", "sqlite_schema", "sqlite_sequence"}
-"""A row or two each, or one for each running job."""
+MAY_BE_WALKED = {"progress", "meta", "tokens", "sqlite_schema", "sqlite_sequence"}
+"""A row or two each, or one for each running job, or for each time that an admin made one."""
 
 
 SEQS = "seq>? AND seq<?"

@@ -29,6 +29,7 @@ UNTOLD = {
     "content-length",
     "content-type",
     "date",
+    "referrer-policy",
     "server",
     "transfer-encoding",
     "vary",

@@ -14,7 +14,7 @@ import pytest
 
 from jobd.cli.main import run
 from jobd.wire.events import JobEvent
-from jobd.wire.jobs import Job, JobDetail
+from jobd.wire.jobs import Job, JobCreated, JobDetail
 from jobd.wire.problems import Problem
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -151,10 +151,11 @@ def job_detail() -> Callable[..., JobDetail]:
 
 @pytest.fixture
 def job_json(job_detail: Callable[..., JobDetail]) -> Callable[..., bytes]:
-    """Make a job document as the daemon would send it."""
+    """Make a job document as the daemon would send it, to who submits the job as well."""
 
     def make(**changes: Any) -> bytes:
-        return msgspec.json.encode(job_detail(**changes))
+        fields = msgspec.structs.asdict(job_detail(**changes))
+        return msgspec.json.encode(JobCreated(**fields, job_token=""))
 
     return make
 

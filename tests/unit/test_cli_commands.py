@@ -173,6 +173,15 @@ def test_ls_prints_a_table_and_asks_for_what_is_named(
     assert "more than these 1" in err
 
 
+def test_ls_asks_for_everybodys_jobs(recorded: Any, jobd: Jobd, capsys: Capture) -> None:
+    recorded.reply(b'{"jobs": [], "next_page_token": null}')
+    recorded.refuse(403, "forbidden", detail="It takes the scope `read`.")
+
+    assert (jobd("ls", "--all"), jobd("ls", "--all")) == (0, 5)
+    assert recorded.requests[0].path == "/v1/jobs?all=true&page_size=50"
+    assert "forbidden: It takes the scope `read`." in capsys.readouterr().err
+
+
 def test_ls_json_is_the_body_unchanged(recorded: Any, jobd: Jobd, capsys: Capture) -> None:
     recorded.reply(b'{"jobs": [], "next_page_token":  null, "new": 1.0}')
 

@@ -141,3 +141,28 @@ def test_top_says_once_how_things_are(
         "/v1/workers",
         "/v1/jobs",
     ]
+
+
+def test_top_shows_what_the_caller_may_see(recorded: Any, jobd: Jobd, capsys: Capture) -> None:
+    recorded.reply(STATUS)
+    recorded.refuse(403, "forbidden")
+    recorded.reply(b'{"jobs":[],"next_page_token":null}')
+
+    assert jobd("top", "--once") == 0
+    printed = capsys.readouterr().out
+    assert "queued 4  processing 3" in printed
+    assert "WORKER" not in printed
+    assert "JOB" in printed
+
+
+def test_top_shows_everybodys_jobs(
+    recorded: Any, jobd: Jobd, job_json: JobJson, capsys: Capture
+) -> None:
+    recorded.reply(STATUS)
+    recorded.reply(WORKERS)
+    recorded.reply(b'{"jobs":[' + job_json(status="processing") + b'],"next_page_token":null}')
+
+    assert jobd("top", "--once", "--all") == 0
+    assert JOB in capsys.readouterr().out
+    query = sorted(recorded.requests[2].path.partition("?")[2].split("&"))
+    assert query == ["all=true", "page_size=200", "status=processing"]

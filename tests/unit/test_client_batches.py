@@ -124,10 +124,10 @@ def test_batches_come_page_after_page(recorded: Any, batch_json: BatchJson) -> N
     recorded.reply(msgspec.json.encode({"batches": [one], "next_page_token": None}))
 
     with Client(recorded.socket) as client:
-        found = [batch.batch_id for batch in client.batches.all(page_size=1)]
+        found = [batch.batch_id for batch in client.batches.all(page_size=1, all=True)]
 
     assert found == ["bat_2", "bat_1"]
-    assert recorded.requests[1].path == "/v1/batches?page_size=1&page_token=t"
+    assert recorded.requests[1].path == "/v1/batches?all=true&page_size=1&page_token=t"
 
 
 def test_cancel_tells_what_was_done(recorded: Any, batch_json: BatchJson) -> None:

@@ -95,6 +95,15 @@ def test_the_events_of_all_jobs_outlive_each_of_them(recorded: Any, frame: MakeF
     assert recorded.requests[2].headers["Last-Event-ID"] == "5"
 
 
+def test_the_events_of_everybodys_jobs_are_asked_for(recorded: Any) -> None:
+    recorded.stream(b"")
+
+    with Client(recorded.socket) as client, client.events(all=True):
+        pass
+
+    assert recorded.requests[0].path == "/v1/events?all=true"
+
+
 @pytest.mark.parametrize(("body", "expected"), [(b"id: 1\ndata: x\n\n", True), (b"", False)])
 def test_news_is_one_event(recorded: Any, body: bytes, expected: bool) -> None:
     recorded.stream(body)

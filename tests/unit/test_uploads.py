@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import resource
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,37 @@ async def test_more_than_the_limit_is_refused_before_it_is_all_there(layout: Lay
 
     assert (refused.value.code, len(taken)) == ("upload_too_large", 3)
     assert names(layout.uploads) == []
+
+
+@pytest.fixture
+def small_disk(layout: Layout) -> Iterator[Layout]:
+    """One whose uploads arrive on a disk of 8 MiB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(layout.incoming)]
+    subprocess.run(mount, check=True)
+    yield layout
+    subprocess.run(["umount", layout.incoming], check=True)
+
+
+@pytest.mark.needs("root")
+async def test_the_last_of_the_disk_is_left_alone_also_while_it_arrives(
+    small_disk: Layout,
+) -> None:
+    floor = 4 << 20
+    taken: list[int] = []
+
+    def large() -> Iterator[bytes]:
+        for _ in range(100):
+            taken.append(1)
+            yield b"x" * 300_000
+
+    with pytest.raises(StorageFull):
+        await uploads.receive(
+            arriving(large()), small_disk, limit_bytes=1 << 30, min_free_bytes=floor
+        )
+
+    assert 10 < len(taken) <= 15
+    assert names(small_disk.incoming) == []
+    await uploads.receive(arriving([b"abc"]), small_disk, limit_bytes=10, min_free_bytes=floor)
 
 
 async def test_a_sender_that_breaks_off_leaves_nothing(layout: Layout) -> None:

@@ -20,12 +20,14 @@ from jobd.wire.handlers import HandlerList
 from jobd.wire.logs import LogEvent, LogLine
 from jobd.wire.queues import Queue, QueueList, QueuePatch
 from jobd.wire.status import Health, Status
+from jobd.wire.tokens import NewToken, TokenList, TokenRequest
 from jobd.wire.uploads import Upload
 from jobd.wire.webhooks import RotatedEndpoint, RotateRequest
 from jobd.wire.workers import WorkerList
 
 _UPLOAD = "/v1/uploads/{file_id}"
 _QUEUE = "/v1/queues/{name}"
+_SOCKET = ("Upgrade", "Sec-WebSocket-Accept", "Sec-WebSocket-Protocol?")
 _OPEN_STREAM = ("X-Accel-Buffering",)
 _TEXT = {"type": "string"}
 _EVENTS = "One after the other, as they happen."
@@ -40,7 +42,7 @@ STREAMS = (
         tag="events",
         summary="Follow a job, or read its history",
         description="A stream, unless JSON is asked for with Accept.",
-        parameters=("job_id", "last_event_id", "timeout", "logs", "last_event"),
+        parameters=("job_id", "access_token", "last_event_id", "timeout", "logs", "last_event"),
         answers=(
             Answer(
                 200,
@@ -69,10 +71,28 @@ STREAMS = (
             "of_queue",
             "of_batch",
             "of_status",
+            "all",
             "last_event",
         ),
         answers=(Answer(200, _EVENTS, (Content({}, EVENT_STREAM, (JobEvent,)),), _OPEN_STREAM),),
         problems=(*READ, "invalid_parameter", "not_acceptable", "too_many_streams"),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/ws",
+        id="openWebSocket",
+        tag="events",
+        summary="Talk: events and commands on one connection",
+        description="A WebSocket of the protocol `jobd.v1`. Each message is a JSON object. The"
+        ' client says `{"op": "subscribe", "job_id": …, "after": …}` (without job_id for all of'
+        " its jobs; `after` is the id of the last event it saw), and `unsubscribe` or `cancel`"
+        ' with a job_id; where it is not known, first `{"op": "auth", "token": …}`. It is'
+        ' answered `{"op": "subscribed", "job_id": …, "done": …}` and so on, or'
+        ' `{"op": "error", "of": …, "job_id": …, "code": …, "detail": …}`. Events come as'
+        " those of a job's history.",
+        parameters=("access_token",),
+        answers=(Answer(101, "The connection is a WebSocket.", headers=_SOCKET),),
+        problems=(*READ, "invalid_parameter", "too_many_streams", "upgrade_required"),
     ),
     Operation(
         method="GET",
@@ -81,7 +101,7 @@ STREAMS = (
         tag="events",
         summary="Read what a job wrote, or follow what it writes",
         description="Text, unless NDJSON is asked for with Accept.",
-        parameters=("job_id", "of_attempt", "tail", "follow"),
+        parameters=("job_id", "access_token", "of_attempt", "tail", "follow"),
         answers=(
             Answer(
                 200,
@@ -121,6 +141,7 @@ UPLOADS = (
             "malformed_body",
             "body_timeout",
             "upload_too_large",
+            "too_many_uploads",
             "unsupported_media_type",
             "storage_failed",
         ),
@@ -234,6 +255,43 @@ OTHERS = (
         summary="List the worker processes",
         answers=(Answer(200, "All of them.", (Content(WorkerList),)),),
         problems=ASKED,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/tokens",
+        id="createToken",
+        tag="tokens",
+        summary="Make a token for a principal",
+        body=Body((Content(TokenRequest),)),
+        answers=(
+            Answer(
+                201,
+                "The token, shown this once.",
+                (Content(NewToken),),
+                links=("revokeToken",),
+            ),
+        ),
+        problems=(*WRITTEN, *SENT),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/tokens",
+        id="listTokens",
+        tag="tokens",
+        summary="List the tokens of all principals, newest first",
+        parameters=("page_size", "page_token"),
+        answers=(Answer(200, "A page of tokens.", (Content(TokenList),), ("Link",)),),
+        problems=(*READ, "invalid_parameter", "invalid_page_token"),
+    ),
+    Operation(
+        method="DELETE",
+        path="/v1/tokens/{token_id}",
+        id="revokeToken",
+        tag="tokens",
+        summary="Revoke a token, again too",
+        parameters=("token_id",),
+        answers=(Answer(204, "It opens nothing any more."),),
+        problems=(*WRITTEN, "not_found"),
     ),
     Operation(
         method="GET",

@@ -45,8 +45,15 @@ _ABOUT = (
     "Long-running work for local apps: a job is accepted at once and runs in a worker process."
     " Loop until `done`; ask again after Retry-After. Every refusal is a problem document"
     " (RFC 9457) with a stable `code`. Fields and words that are not known must be ignored."
-    " On the unix socket the caller is who the kernel says it is; there is no token to send."
+    " On the unix socket the caller is who the kernel says it is, unless it sends a token; over"
+    " TCP it must send one."
 )
+
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The token of a principal, or of the one job that is asked for.",
+}
 
 _HEADER = "#/components/headers/"
 _ALWAYS = "-always"
@@ -60,6 +67,7 @@ _TAGS = {
     "uploads": "Files that jobs read.",
     "webhooks": "What the daemon sends of its own accord.",
     "queues": "Order and limits.",
+    "tokens": "What callers may send to say who they are.",
     "daemon": "The daemon itself: what it runs, and how it is.",
 }
 
@@ -87,7 +95,7 @@ def build(public_url: str = "") -> Document:
             "contact": {"name": "The jobd authors"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "security": [],
+        "security": [{"token": []}, {}],
         "servers": [{"url": public_url or "/"}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": dict(paths),
@@ -98,6 +106,7 @@ def build(public_url: str = "") -> Document:
         "components": {
             "schemas": schemas,
             "parameters": PARAMETERS,
+            "securitySchemes": {"token": _TOKEN},
             "headers": _referred("headers", headers, paths),
             "examples": _referred("examples", problems, paths),
         },

@@ -16,11 +16,13 @@ from jobd.api.openapi.shapes import (
     Operation,
 )
 from jobd.wire.attempts import AttemptList
-from jobd.wire.jobs import ArtifactList, JobDetail, JobList
+from jobd.wire.jobs import ArtifactList, JobCreated, JobDetail, JobList
 from jobd.wire.submission import SubmitRequest
 
 _JOB = "/v1/jobs/{job_id}"
 _DETAIL = (Content(JobDetail),)
+_CREATED = (Content(JobCreated),)
+_READ_JOB = ("job_id", "access_token")
 _VERSION = ("ETag", "Retry-After?")
 _ANSWERED = ("Location", "ETag", "Preference-Applied?", "Idempotent-Replayed?")
 _NEXT = ("getJob", "cancelJob", "retryJob", "deleteJob", "getResult")
@@ -48,8 +50,8 @@ OPERATIONS = (
         parameters=("prefer", "idempotency_key", "content_digest", "traceparent"),
         body=Body((Content(SubmitRequest),)),
         answers=(
-            Answer(200, "It is done already.", _DETAIL, _ANSWERED, _NEXT),
-            Answer(202, "It is accepted.", _DETAIL, (*_ANSWERED, "Retry-After"), _NEXT),
+            Answer(200, "It is done already.", _CREATED, _ANSWERED, _NEXT),
+            Answer(202, "It is accepted.", _CREATED, (*_ANSWERED, "Retry-After"), _NEXT),
         ),
         problems=(
             *WRITTEN,
@@ -77,6 +79,7 @@ OPERATIONS = (
             "of_key",
             "created_after",
             "created_before",
+            "all",
             "page_size",
             "page_token",
         ),
@@ -89,7 +92,7 @@ OPERATIONS = (
         id="getJob",
         tag="jobs",
         summary="Read a job, or wait for its next change",
-        parameters=("job_id", "prefer", "if_none_match"),
+        parameters=(*_READ_JOB, "prefer", "if_none_match"),
         answers=(
             Answer(200, "The job.", _DETAIL, (*_VERSION, "Preference-Applied?")),
             Answer(
@@ -149,7 +152,7 @@ OPERATIONS = (
         id="listAttempts",
         tag="jobs",
         summary="List the attempts of a job, oldest first",
-        parameters=("job_id",),
+        parameters=_READ_JOB,
         answers=(Answer(200, "All of them.", (Content(AttemptList),)),),
         problems=(*READ, *OF_JOB),
     ),
@@ -160,7 +163,7 @@ OPERATIONS = (
         tag="results",
         summary="Get the result of a job",
         description="What the handler returned: JSON, or the file that it made.",
-        parameters=("job_id", *_CONDITIONS),
+        parameters=(*_READ_JOB, *_CONDITIONS),
         answers=(
             Answer(200, "All of it.", (Content({}, JSON), *_BYTES), _NAMED),
             _PART,
@@ -174,7 +177,7 @@ OPERATIONS = (
         id="headResult",
         tag="results",
         summary="Look at the result of a job",
-        parameters=("job_id", *_HELD),
+        parameters=(*_READ_JOB, *_HELD),
         answers=(_HEAD, _NOT_MODIFIED),
         problems=_RESULT_PROBLEMS,
     ),
@@ -184,7 +187,7 @@ OPERATIONS = (
         id="listArtifacts",
         tag="results",
         summary="List the files that a job left",
-        parameters=("job_id",),
+        parameters=_READ_JOB,
         answers=(Answer(200, "The newest of each name.", (Content(ArtifactList),)),),
         problems=(*READ, *OF_JOB),
     ),
@@ -194,7 +197,7 @@ OPERATIONS = (
         id="getArtifact",
         tag="results",
         summary="Get a file that a job left",
-        parameters=("job_id", "artifact_name", *_CONDITIONS),
+        parameters=(*_READ_JOB, "artifact_name", *_CONDITIONS),
         answers=(Answer(200, "All of it.", _BYTES, _NAMED), _PART, _NOT_MODIFIED),
         problems=(*_FILE_PROBLEMS, "range_not_satisfiable"),
     ),
@@ -204,7 +207,7 @@ OPERATIONS = (
         id="headArtifact",
         tag="results",
         summary="Look at a file that a job left",
-        parameters=("job_id", "artifact_name", *_HELD),
+        parameters=(*_READ_JOB, "artifact_name", *_HELD),
         answers=(_HEAD, _NOT_MODIFIED),
         problems=_FILE_PROBLEMS,
     ),

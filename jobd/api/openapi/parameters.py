@@ -49,6 +49,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "job_id": _path("job_id", "A job.", r"^job_[0-9a-f]{32}$", f"job_{_ID}"),
     "batch_id": _path("batch_id", "A batch.", r"^bat_[0-9a-f]{32}$", f"bat_{_ID}"),
     "file_id": _path("file_id", "An upload.", r"^file_[0-9a-f]{64}$", f"file_{'0f' * 32}"),
+    "token_id": _path("token_id", "A token.", r"^[0-9a-f]{12}$", "0123456789ab"),
     "queue_name": _path("name", "A queue.", r"^[a-z0-9][a-z0-9._-]{0,99}$", "default"),
     "artifact_name": _path("name", "The name that the handler gave it.", "", "report.pdf"),
     "of_status": _query(
@@ -77,6 +78,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "page_token",
         "`next_page_token` of the page before; all parameters but page_size must be as then.",
         _TEXT,
+    ),
+    "all": _query("all", "Everybody's, which takes the scope `read`.", _FLAG, "true"),
+    "access_token": _query(
+        "access_token",
+        "The token of this job, for clients that cannot send it as a header.",
+        {"type": "string", "pattern": "^jdj_[0-9a-f]{32}_[A-Za-z0-9_-]{32}$"},
     ),
     "last_event_id": _query(
         "last_event_id", "As Last-Event-ID, for clients that cannot send it.", _TEXT, "4711"
@@ -215,6 +222,26 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "enum": ["no"]},
         "example": "no",
     },
+    "Upgrade": {
+        "description": "To which protocol the connection changes, or has to.",
+        "schema": {"type": "string", "enum": ["websocket"]},
+        "example": "websocket",
+    },
+    "Sec-WebSocket-Accept": {
+        "description": "RFC 6455: the proof that the handshake was read.",
+        "schema": _TEXT,
+        "example": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+    },
+    "Sec-WebSocket-Protocol": {
+        "description": "The protocol of the messages, if the client offered it.",
+        "schema": {"type": "string", "enum": ["jobd.v1"]},
+        "example": "jobd.v1",
+    },
+    "Sec-WebSocket-Version": {
+        "description": "The version of the protocol that is taken.",
+        "schema": {"type": "string", "enum": ["13"]},
+        "example": "13",
+    },
     "WWW-Authenticate": {
         "description": "How to say who is asking.",
         "schema": _TEXT,
@@ -234,10 +261,13 @@ HEADERS: dict[str, dict[str, Any]] = {
 
 OF_PROBLEMS: dict[int, tuple[str, ...]] = {
     401: ("WWW-Authenticate",),
+    403: ("WWW-Authenticate?",),
     409: ("Retry-After?",),
     415: ("Accept", "Accept-Encoding?"),
     416: ("Content-Range",),
+    426: ("Upgrade", "Sec-WebSocket-Version"),
     429: ("Retry-After",),
     503: ("Retry-After",),
+    507: ("Retry-After",),
 }
 """Headers of refusals, by their status."""

@@ -88,9 +88,17 @@ LINKS = {
     "cancelBatch": Link("cancelBatch", "batch_id", "$response.body#/batch_id"),
     "getUpload": Link("getUpload", "file_id", "$response.body#/file_id"),
     "deleteUpload": Link("deleteUpload", "file_id", "$response.body#/file_id"),
+    "revokeToken": Link("revokeToken", "token_id", "$response.body#/token_id"),
 }
 
-ASKED = ("unauthenticated", "invalid_token", "unknown_parameter", "internal_error")
+ASKED = (
+    "unauthenticated",
+    "invalid_token",
+    "forbidden",
+    "rate_limited",
+    "unknown_parameter",
+    "internal_error",
+)
 """Of every operation that asks who is asking."""
 
 READ = (*ASKED, "starting")
