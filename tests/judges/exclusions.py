@@ -3,6 +3,7 @@
 REFUSED = {
     ("listJobs", "invalid_page_token"): "only what was given out is a token",
     ("listBatches", "invalid_page_token"): "the same",
+    ("listDeliveries", "invalid_page_token"): "the same",
     ("createBatch", "batch_rejected"): "what stands in the lines of NDJSON no schema says",
 }
 """Refusals of what fits the schema, by the code of the problem."""
