@@ -136,7 +136,7 @@ def writer_of(database: Database, drain: "Drain") -> Writer:
         runnable=lambda: {KIND: "io"},
         claimed=drain.claimed,
         publish=lambda _: None,
-        messages=lambda: None,
+        messages=lambda _: None,
         died=drain.died,
     )
     drain.writer = Writer(GroupCommit(database, SystemClock(), rules_of(Config()), around))
@@ -176,7 +176,7 @@ def idle(size: Size) -> list[Row]:
         with daemon(folder) as (path, pid):
             ask(path, "GET", "/v1/status")
             wait_until_quiet(pid)
-            calls = _calls(pid, IDLE_S)
+            made = calls(pid, IDLE_S)
             # apart: a tracer makes what it counts dearer
             before, woken = _cpu_ticks(pid), _wakes(pid)
             threading.Event().wait(IDLE_S)
@@ -198,10 +198,10 @@ def idle(size: Size) -> list[Row]:
     return [
         Row(
             f"{what}: statements in {IDLE_S} s",
-            str(calls),
+            str(made),
             "0",
-            met=calls == 0,
-            value=calls,
+            met=made == 0,
+            value=made,
             less=True,
         ),
         Row(f"{what}: CPU", cpu, "≤ 0.3 %", met=part <= 0.003, value=part, less=True),
@@ -236,11 +236,12 @@ def _wakes(pid: int) -> int:
 
 def wait_until_quiet(pid: int) -> None:
     """Return when the daemon has done what it does after its start."""
-    while _calls(pid, 2):
+    while calls(pid, 2):
         pass
 
 
-def _calls(pid: int, seconds: float) -> int:
+def calls(pid: int, seconds: float) -> int:
+    """Return how often the process touched a file of its database for so long."""
     command = ["strace", "-f", "-qq", "-e", _STATEMENT, "-p", str(pid)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -14,6 +14,7 @@ several rounds count. Each row's file says how it is measured and how fair that 
     backlog.py     beside millions of rows; an idle daemon; a start after kill -9
     workers.py     a worker dies; every worker hogs its core
     lists.py       pages of a long list
+    hooks.py       webhooks: to one receiver, beside one that hangs, a million that wait
     sse.py         1,000 streams; upload.py: a large upload; hour.py: an hour at a steady rate
     peers/         the same jobs through other queues; scale.py: the plots
 
@@ -31,6 +32,7 @@ from typing import Any
 import backlog
 import bulk
 import hold
+import hooks
 import hour
 import latency
 import lists
@@ -63,6 +65,7 @@ MEASURES: dict[str, Callable[[Size], list[Row]]] = {
     "deaths": lambda size: workers.deaths(size.rounds * 3),
     "hogged": lambda size: [workers.hogged(size.rounds, size.requests // 3)],
     "lists": lists.measured,
+    "hooks": hooks.measured,
     "sse": lambda size: sse.measured(1000, size.events),
     "upload": lambda size: [upload.growth(size.upload_mb)],
 }

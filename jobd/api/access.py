@@ -16,6 +16,8 @@ _JOB = "/v1/jobs/{job_id}"
 _BATCH = "/v1/batches/{batch_id}"
 _UPLOAD = "/v1/uploads/{file_id}"
 _QUEUE = "/v1/queues/{name}"
+_ENDPOINT = "/v1/webhook-endpoints/{endpoint_id}"
+_DELIVERY = "/v1/webhook-deliveries/{delivery_id}"
 
 
 class Need(NamedTuple):
@@ -65,7 +67,19 @@ NEEDS: Mapping[tuple[str, str], Need] = {
     ("GET", _UPLOAD): _SEEN,
     ("HEAD", _UPLOAD): _SEEN,
     ("DELETE", _UPLOAD): _OWN,
+    ("POST", "/v1/webhook-endpoints"): _OWN,
+    ("GET", "/v1/webhook-endpoints"): _SEEN,
     ("POST", "/v1/webhook-endpoints/default/rotate-secret"): _OWN,
+    ("POST", "/v1/webhook-endpoints/ops/rotate-secret"): _ADMIN,
+    ("GET", _ENDPOINT): _SEEN,
+    ("PATCH", _ENDPOINT): _OWN,
+    ("DELETE", _ENDPOINT): _OWN,
+    ("POST", f"{_ENDPOINT}/test"): _OWN,
+    ("POST", f"{_ENDPOINT}/rotate-secret"): _OWN,
+    ("GET", "/v1/webhook-deliveries"): _SEEN,
+    ("POST", "/v1/webhook-deliveries/redeliver"): _OWN,
+    ("GET", _DELIVERY): _SEEN,
+    ("POST", f"{_DELIVERY}/redeliver"): _OWN,
     ("GET", "/v1/queues"): _SEEN,
     ("PATCH", _QUEUE): _OPERATE,
     ("POST", f"{_QUEUE}/pause"): _OPERATE,

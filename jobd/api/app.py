@@ -12,6 +12,8 @@ from aiohttp.typedefs import Handler
 from jobd.api.attempts import AttemptRoutes
 from jobd.api.auth import Callers
 from jobd.api.batches import BatchRoutes
+from jobd.api.deliveries import DeliveryRoutes
+from jobd.api.endpoints import EndpointRoutes
 from jobd.api.events import EventRoutes
 from jobd.api.handlers import HandlerRoutes
 from jobd.api.health import HealthRoutes
@@ -30,7 +32,6 @@ from jobd.api.streams import Streams
 from jobd.api.tokens import TokenRoutes
 from jobd.api.uploads import UploadRoutes
 from jobd.api.waiting import Waits
-from jobd.api.webhooks import WebhookRoutes
 from jobd.api.workers import WorkerRoutes
 from jobd.api.ws import SocketRoutes
 
@@ -40,6 +41,9 @@ _JOB = "/v1/jobs/{job_id}"
 _BATCH = "/v1/batches/{batch_id}"
 _UPLOAD = "/v1/uploads/{file_id}"
 _QUEUE = "/v1/queues/{name}"
+_ENDPOINT = "/v1/webhook-endpoints/{endpoint_id}"
+_DELIVERY = "/v1/webhook-deliveries/{delivery_id:(?!redeliver$)[^{}/]+}"
+"""`redeliver` is no id: another method there is not allowed, rather than not found."""
 
 _Route = tuple[str, str, Handler]
 
@@ -70,6 +74,7 @@ def build(services: Services) -> web.Application:
         *_batch_routes(services),
         *_stream_routes(services, streams, hub),
         ("GET", "/v1/ws", SocketRoutes(services, streams, hub, rates, callers).connect),
+        *_webhook_routes(services),
         *_other_routes(services),
     ]
     for method, path, handler in routes:
@@ -132,8 +137,27 @@ def _stream_routes(services: Services, streams: Streams, hub: Hub) -> list[_Rout
     ]
 
 
+def _webhook_routes(services: Services) -> list[_Route]:
+    endpoints, deliveries = EndpointRoutes(services), DeliveryRoutes(services)
+    return [
+        ("POST", "/v1/webhook-endpoints", endpoints.create),
+        ("GET", "/v1/webhook-endpoints", endpoints.page),
+        ("POST", "/v1/webhook-endpoints/default/rotate-secret", endpoints.rotate_default),
+        ("POST", "/v1/webhook-endpoints/ops/rotate-secret", endpoints.rotate_ops),
+        ("GET", _ENDPOINT, endpoints.read),
+        ("PATCH", _ENDPOINT, endpoints.change),
+        ("DELETE", _ENDPOINT, endpoints.delete),
+        ("POST", f"{_ENDPOINT}/test", endpoints.test),
+        ("POST", f"{_ENDPOINT}/rotate-secret", endpoints.rotate_secret),
+        ("GET", "/v1/webhook-deliveries", deliveries.page),
+        ("POST", "/v1/webhook-deliveries/redeliver", deliveries.redeliver_all),
+        ("GET", _DELIVERY, deliveries.read),
+        ("POST", f"{_DELIVERY}/redeliver", deliveries.redeliver),
+    ]
+
+
 def _other_routes(services: Services) -> list[_Route]:
-    uploads, webhooks = UploadRoutes(services), WebhookRoutes(services)
+    uploads = UploadRoutes(services)
     health, queues = HealthRoutes(services), QueueRoutes(services)
     handlers, tokens = HandlerRoutes(services), TokenRoutes(services)
     return [
@@ -141,7 +165,6 @@ def _other_routes(services: Services) -> list[_Route]:
         ("GET", _UPLOAD, uploads.read),
         ("HEAD", _UPLOAD, uploads.read),
         ("DELETE", _UPLOAD, uploads.delete),
-        ("POST", "/v1/webhook-endpoints/default/rotate-secret", webhooks.rotate_secret),
         ("GET", "/v1/queues", queues.page),
         ("PATCH", _QUEUE, queues.change),
         ("POST", f"{_QUEUE}/pause", queues.pause),

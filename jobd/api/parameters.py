@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 
 from jobd.api.auth import CALLER, IN_QUERY
+from jobd.domain.deliveries import DeliveryFilter, DeliveryStatus
 from jobd.domain.errors import FieldError, Malformed
 from jobd.domain.jobs import JobFilter
 from jobd.domain.statuses import Status
@@ -38,6 +39,7 @@ _LIST = frozenset(
         "page_token",
     }
 )
+_DELIVERIES = frozenset({"status", "job_id", "endpoint_id", "since", "page_size", "page_token"})
 _REPEATABLE = frozenset({"status"})
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _FLAGS = {"0": False, "false": False, "1": True, "true": True}
@@ -81,6 +83,26 @@ def job_filter(request: web.Request, principal: str | None) -> JobFilter:
     if not token:
         return asked
     return msgspec.structs.replace(asked, before_seq=_before_seq(token, asked))
+
+
+def delivery_filter(request: web.Request, principal: str) -> tuple[DeliveryFilter, int]:
+    """Return which of the principal's deliveries are asked for, and how many; raises Malformed."""
+    check(request, _DELIVERIES)
+    query = request.query
+    if len(query.getall("status", ())) > 1:
+        _refuse("status", "It was given more than once.")
+    status = query.get("status")
+    if status is not None and status not in list(DeliveryStatus):
+        _refuse("status", f"{status!r} is not one of {', '.join(DeliveryStatus)}.")
+    since_ms = _moment(request, "since")
+    wanted = DeliveryFilter(
+        principal=principal,
+        status=None if status is None else DeliveryStatus(status),
+        job_id=query.get("job_id"),
+        endpoint_id=query.get("endpoint_id"),
+        since_ms=None if since_ms is None else max(0, since_ms),
+    )
+    return wanted, _page_size(query.get("page_size"))
 
 
 def page_token(asked: JobFilter, before_seq: int) -> str:

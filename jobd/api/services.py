@@ -8,10 +8,10 @@ from jobd.bus import Bus
 from jobd.config import Config
 from jobd.domain.catalog import Catalog
 from jobd.domain.clock import Clock
-from jobd.domain.deliveries import RotatedSecret
 from jobd.domain.estimates import Estimate, Position
 from jobd.domain.jobs import Job, NewJob
 from jobd.engine.commands import Commands
+from jobd.engine.endpoints import Webhooks
 from jobd.files.layout import Layout
 from jobd.files.logs import Logs
 from jobd.store.readers import Readers
@@ -44,8 +44,8 @@ class Services:
     workers: Callable[[], list[Worker]]
     tokens: Tokens
     """Who may come by a token, and the key that tokens of jobs are made with."""
-    rotate_secret: Callable[[str, float], Awaitable[RotatedSecret]]
-    """Gives a principal a new secret; the old one signs too for so many seconds."""
+    webhooks: Webhooks
+    """Endpoints, and what was sent to them."""
     ready: Callable[[], Awaitable[Mapping[str, Check]]]
     """The conditions of `/readyz`."""
     instance_id: str

@@ -2,12 +2,12 @@
 
 One client serves one thread, and has one connection. Streams of events, logs and downloads
 have one of their own each, and may be opened and read in another thread. Every call may be
-repeated without harm and is, while the daemon may come back, but for `rotate_secret`.
+repeated without harm and is, while the daemon may come back, but for `webhooks.add` and
+`webhooks.rotate_secret`.
 
 Not here: how a call travels (link.py); the shapes of the answers (wire/).
 """
 
-import http.client
 import os
 import secrets
 import threading
@@ -21,7 +21,7 @@ import msgspec
 from jobd.client import waiting
 from jobd.client.address import Address, Dial
 from jobd.client.downloads import Download
-from jobd.client.link import Answer, ApiError, ClientError, Link, answer, outcome_unknown
+from jobd.client.link import Answer, ApiError, ClientError, Link, outcome_unknown
 from jobd.client.listing import Filters, query_of
 from jobd.client.streams import LONGEST_SILENCE_S, EventStream, log_lines
 from jobd.client.uploads import Told, upload
@@ -34,13 +34,14 @@ from jobd.wire.logs import LogLine
 from jobd.wire.queues import Queue, QueueList, QueuePatch
 from jobd.wire.status import Status
 from jobd.wire.submission import SubmitRequest
-from jobd.wire.webhooks import RotatedEndpoint
 from jobd.wire.workers import WorkerList
 
 if TYPE_CHECKING:
     from jobd.client.batches import BatchCalls
     from jobd.client.tokens import TokenCalls
+    from jobd.client.webhooks import WebhookCalls
     from jobd.wire.attempts import AttemptList
+    from jobd.wire.endpoints import RotatedEndpoint
 
 _RELOAD_S = 600.0
 """Longer than the imports of plugins take; each may have a minute."""
@@ -208,6 +209,13 @@ class Client:
 
         return TokenCalls(self._link)
 
+    @property
+    def webhooks(self) -> "WebhookCalls":
+        """The calls about webhooks: endpoints, and what was sent to them."""
+        from jobd.client.webhooks import WebhookCalls  # noqa: PLC0415 - most commands send none
+
+        return WebhookCalls(self._link)
+
     def artifacts(self, job_id: str) -> Answer[ArtifactList]:
         """Return which files the job left."""
         return self._link.json("GET", f"{_path(job_id)}/artifacts", ArtifactList)
@@ -318,16 +326,6 @@ class Client:
         """Start jobs of the queue again."""
         return self._link.json("POST", f"/v1/queues/{quote(name, safe='')}/resume", Queue)
 
-    def rotate_secret(self) -> Answer[RotatedEndpoint]:
-        """Return a new secret for the caller's callbacks; the one before signs for a while too.
-
-        Asked once: a second time would make the first one's secret, which nobody saw, the
-        one before.
-        """
-        self._link.close()  # a connection that was kept may be dead
-        path = "/v1/webhook-endpoints/default/rotate-secret"
-        try:
-            response = self._link.open("POST", path)
-            return answer(response, response.read(), RotatedEndpoint)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._link.broken(error) from error
+    def rotate_secret(self) -> "Answer[RotatedEndpoint]":
+        """Return a new secret for the caller's callbacks; the one before signs for a while too."""
+        return self.webhooks.rotate_secret()

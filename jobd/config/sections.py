@@ -250,6 +250,9 @@ class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[Annotated[float, Meta(gt=0)], ...],
         Meta(description="The waits between attempts; after the last one it is a dead letter."),
     ] = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+    ops_url: Annotated[
+        str, Meta(description="Where the operator is told of dead letters, a full disk, a jam.")
+    ] = ""
 
 
 class Principal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

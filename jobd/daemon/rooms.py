@@ -14,13 +14,14 @@ from jobd.webhooks import egress
 _MIB = 1024 * 1024
 
 
-def egress_policy(webhooks: Webhooks) -> egress.Policy:
+def egress_policy(webhooks: Webhooks, own_socket: str) -> egress.Policy:
     """Return where webhooks may go; ConfigError when the settings cannot be read as that."""
     try:
         return egress.policy(
             allow_http=webhooks.allow_http,
             allow_private=webhooks.allow_private,
             allow_unix=webhooks.allow_unix,
+            own_socket=own_socket,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error

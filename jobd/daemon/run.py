@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from sqlite3 import sqlite_version
 from typing import Any
 
@@ -25,16 +25,17 @@ from jobd.api.server import served
 from jobd.bus import Bus
 from jobd.config import Config
 from jobd.daemon import catalog, listening, views
+from jobd.daemon.outgoing import Outgoing, check_ops_url
 from jobd.daemon.rooms import attempt_limits, egress_policy, pool_settings
 from jobd.domain.backoff import BackoffPolicy
-from jobd.domain.batches import COMPLETED_TYPE
 from jobd.domain.clock import Clock
-from jobd.domain.deliveries import Message, parse_target
+from jobd.domain.deliveries import parse_target
 from jobd.domain.errors import Unavailable
 from jobd.domain.jobs import Claim
 from jobd.engine import recovery
 from jobd.engine.commands import Commands
 from jobd.engine.dispatcher import Dispatcher
+from jobd.engine.endpoints import Webhooks
 from jobd.engine.estimates import Estimates
 from jobd.engine.kinds import Kinds
 from jobd.engine.retention import Retention
@@ -46,6 +47,7 @@ from jobd.files.reserve import Reserve
 from jobd.pool.supervisor import Settings, Supervisor
 from jobd.store.database import Database, DatabaseUnusable
 from jobd.store.deliveries import Deliveries
+from jobd.store.delivery_log import DeliveryLog
 from jobd.store.group_commit import Around, GroupCommit
 from jobd.store.named import Named
 from jobd.store.readers import Readers
@@ -54,9 +56,6 @@ from jobd.store.tokens import Tokens
 from jobd.store.writer import Writer
 from jobd.systemd import Notifier
 from jobd.webhooks.deliverer import Deliverer
-from jobd.webhooks.sender import Sender
-from jobd.wire.batches import encode_batch_notice
-from jobd.wire.webhooks import encode_notice
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +64,6 @@ EXIT_CONFIG = 78
 
 SETTLE_S = 5.0
 """How long a stop waits for outcomes that cannot be written; the next start finds their jobs."""
-
-WEBHOOKS_GRACE_S = 5.0
-"""How long attempts under way may go on when the daemon stops; they are made again."""
 
 
 class Daemon:
@@ -96,7 +92,8 @@ class Daemon:
         )
         self._started_at_ms = self._clock.wall_ms()
         self._notifier = Notifier(environ)
-        self._egress = egress_policy(config.webhooks)
+        self._egress = egress_policy(config.webhooks, config.server.socket)
+        check_ops_url(config, self._egress)
         self._reserve = Reserve(layout.reserve, min_free_bytes=config.files.min_free_bytes)
         self._estimates: Estimates
 
@@ -121,16 +118,21 @@ class Daemon:
             )
             stack.callback(os.close, workers_lock)
             readers = Readers(database)
-            tokens = Tokens(database, self._clock)
-            await tokens.load()
-            stack.push_async_callback(tokens.close)
-            listening.check_tokens(server, tokens)
-            deliverer = await stack.enter_async_context(self._webhooks(database, readers))
+            tokens = await self._tokens(stack, database)
+            outgoing = Outgoing(
+                self._config,
+                self._clock,
+                self._egress,
+                database=database,
+                died=self._database_broke,
+            )
+            stack.push_async_callback(outgoing.close)
             mark = f"{identity.database_id}:{identity.start_number}"
             settings = pool_settings(self._config, self._environ, mark)
-            writer = self._writer(database, deliverer, settings)
+            writer = self._writer(database, outgoing, settings)
             await writer.start()
             stack.push_async_callback(writer.close)
+            outgoing.start(writer)
             recovered = await writer.recover()
             log.info("Leases of an older start are void.", extra=msgspec.structs.asdict(recovered))
             await catalog.use_stored(self._kinds, readers)
@@ -147,13 +149,15 @@ class Daemon:
                 workers_lock=workers_lock,
                 renew_workers=pool.renew,
             )
-            for work in self._background(database, writer, readers, commands, handlers):
+            background = self._background(database, writer, readers, commands, handlers)
+            for work in (*background, *outgoing.background()):
                 stack.callback(tasks.create_task(self._to_the_end(work)).cancel)
-            app = self._app(database, writer, commands, pool, settings, handlers, tokens)
-            connections = self._config.limits.connections
-            await stack.enter_async_context(
-                served(app, listeners, self._clock, connections=connections)
+            app = self._app(
+                database, writer, commands, pool, settings, handlers, tokens, outgoing.deliverer
             )
+            connections = self._config.limits.connections
+            serving = served(app, listeners, self._clock, connections=connections)
+            await stack.enter_async_context(serving)
             _spare_the_collector()
             sys.stderr.write(f"jobd is ready on {listening.places(server, listeners)}\n")
             sys.stderr.flush()
@@ -172,6 +176,13 @@ class Daemon:
         )
         stack.push_async_callback(database.close)
         return database
+
+    async def _tokens(self, stack: contextlib.AsyncExitStack, database: Database) -> Tokens:
+        tokens = Tokens(database, self._clock)
+        await tokens.load()
+        stack.push_async_callback(tokens.close)
+        listening.check_tokens(self._config.server, tokens)
+        return tokens
 
     def _background(
         self,
@@ -234,8 +245,9 @@ class Daemon:
             self._hurry.set()
         self._stop.set()
 
-    def _writer(self, database: Database, deliverer: Deliverer, settings: Settings) -> Writer:
+    def _writer(self, database: Database, outgoing: Outgoing, settings: Settings) -> Writer:
         def claimed(claims: list[Claim]) -> None:
+            outgoing.claimed(claims)
             self._estimates.claimed(claims)
             self._dispatcher.claimed(claims)
 
@@ -245,7 +257,8 @@ class Daemon:
             ahead=self._dispatcher.ahead,
             claimed=claimed,
             died=self._database_broke,
-            messages=deliverer.wake,
+            messages=outgoing.deliverer.wake,
+            storage_low=outgoing.ops.storage_low,
             runnable=lambda: self._kinds.lanes,
         )
         rules = rules_of(self._config)
@@ -269,39 +282,6 @@ class Daemon:
             workers_lock_fd=workers_lock,
             limits_of=lambda kind: attempt_limits(self._kinds, kind),
         )
-
-    @contextlib.asynccontextmanager
-    async def _webhooks(self, database: Database, readers: Readers) -> AsyncIterator[Deliverer]:
-        """Deliver what is due, until the end of the block."""
-        webhooks = self._config.webhooks
-        public_url = self._config.server.public_url.rstrip("/")
-
-        async def render(message: Message) -> bytes | None:
-            if message.type == COMPLETED_TYPE:
-                batch = await readers.batches.by_seq(-message.seq)
-                return None if batch is None else encode_batch_notice(batch, public_url=public_url)
-            jobs = await readers.get_many([message.seq])
-            if not jobs:
-                return None
-            return encode_notice(message, jobs[message.seq], public_url=public_url)
-
-        sender = Sender(self._egress, self._clock, timeout_s=webhooks.timeout_s)
-        deliverer = Deliverer(
-            Deliveries(database, self._clock),
-            sender,
-            self._clock,
-            render=render,
-            policy=self._egress,
-            schedule_s=webhooks.schedule_s,
-            random=random.random,
-            died=self._database_broke,
-        )
-        deliverer.start()
-        try:
-            yield deliverer
-        finally:
-            await deliverer.stop(WEBHOOKS_GRACE_S)
-            await sender.close()
 
     def _database_broke(self, error: BaseException) -> None:
         if self._status:
@@ -332,6 +312,7 @@ class Daemon:
         settings: Settings,
         handlers: catalog.Handlers,
         tokens: Tokens,
+        deliverer: Deliverer,
     ) -> web.Application:
         readers = Readers(database)
         services = api.Services(
@@ -346,7 +327,7 @@ class Daemon:
             logs=self._logs,
             workers=lambda: views.workers(pool),
             tokens=tokens,
-            rotate_secret=Deliveries(database, self._clock).rotate,
+            webhooks=self._webhook_commands(database, writer, deliverer),
             draining=self._stop,
             slots=lambda: views.slots(settings, pool),
             ready=lambda: views.checks(readers, writer, pool, draining=self._stop.is_set()),
@@ -360,6 +341,18 @@ class Daemon:
             sqlite_version=sqlite_version,
         )
         return api.build(services)
+
+    def _webhook_commands(
+        self, database: Database, writer: Writer, deliverer: Deliverer
+    ) -> Webhooks:
+        return Webhooks(
+            writer,
+            DeliveryLog(database, self._clock, due=deliverer.wake),
+            self._clock,
+            policy=self._egress,
+            rotate=Deliveries(database, self._clock).rotate,
+            changed=lambda endpoint_id: deliverer.wake([endpoint_id]),
+        )
 
     async def _drain(self, pool: Supervisor) -> None:
         """Let running jobs end, then end them; submissions are taken till the very end."""

@@ -4,7 +4,8 @@ A message is one event, rendered once. A delivery brings it to one URL by as man
 as it takes; it ends `succeeded`, or `dead` with the reason: a dead letter.
 
 Not here: the message's signature (signing.py), which addresses may be dialled
-(webhooks/egress.py), the breaker of a receiver that fails.
+(webhooks/egress.py), the breaker of a receiver that fails (breaker.py), endpoints
+(endpoints.py).
 """
 
 import re
@@ -14,16 +15,25 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from jobd.domain.errors import FieldError, Invalid
 
+if TYPE_CHECKING:
+    from jobd.domain.endpoints import Endpoint
+
 MAX_URL_CHARS = 2048
 
 MAX_RETRY_AFTER_S = 24 * 3600.0
 """The longest a receiver can put a delivery off."""
+
+DISABLED_AFTER_S = 5 * 24 * 3600.0
+"""An endpoint of which every attempt has failed for so long is disabled."""
+
+_LATE_S = 60.0
+"""What a schedule may take beyond its waits and attempts: nobody is punctual to the second."""
 
 Address = IPv4Address | IPv6Address
 
@@ -50,10 +60,15 @@ class DeliveryStatus(StrEnum):
     DEAD = "dead"
 
 
+Payload = Literal["notice", "job"]
+"""What a body carries: a thin notice, or the job as lists show it."""
+
+
 class Message(msgspec.Struct, frozen=True):
     """One event that somebody is told of. `body` is what is sent, None until it is rendered.
 
-    `attempt` and `data` are those of the job's event, for the rendering.
+    `attempt` and `data` are those of the job's event, for the rendering. A message has one
+    body for each payload; this is the one of `payload`. `seq` is 0 if it is about no job.
     """
 
     message_id: str
@@ -65,10 +80,24 @@ class Message(msgspec.Struct, frozen=True):
     data: dict[str, Any] = {}
     traceparent: str | None = None
     body: bytes | None = None
+    payload: Payload = "notice"
+
+
+class Body(NamedTuple):
+    """A body that was rendered, to be saved before it is sent to anybody."""
+
+    message_id: str
+    payload: Payload
+    body: bytes
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One message on its way to one URL, signed with the secrets of `principal`."""
+    """One message on its way to one receiver.
+
+    It goes to a registered endpoint and is signed with its secrets, or to a `callback_url`,
+    signed with those of `principal`. Its schedule began at `begun_at_ms`, when
+    `earlier_attempts` had been made: more than none if it is delivered once more.
+    """
 
     delivery_id: str
     message_id: str
@@ -79,6 +108,10 @@ class Delivery(msgspec.Struct, frozen=True):
     created_at_ms: int
     next_attempt_at_ms: int | None
     dead_reason: DeadReason | None = None
+    endpoint_id: str | None = None
+    receiver: str = ""
+    begun_at_ms: int = 0
+    earlier_attempts: int = 0
 
 
 class DeliveryAttempt(msgspec.Struct, frozen=True):
@@ -94,10 +127,37 @@ class DeliveryAttempt(msgspec.Struct, frozen=True):
 
 
 class Due(msgspec.Struct, frozen=True):
-    """A delivery whose next attempt may be made now."""
+    """A delivery whose next attempt may be made now.
+
+    `endpoint` is as it is by now, None for a callback and for an endpoint that is gone; the
+    delivery's URL is the endpoint's if there is one.
+    """
 
     delivery: Delivery
     message: Message
+    endpoint: "Endpoint | None" = None
+
+
+class DeliveryView(msgspec.Struct, frozen=True):
+    """A delivery as people see it: what it tells of, and its attempts, oldest first.
+
+    In a list there is only the last attempt. `job_id` is None if it tells of no job.
+    """
+
+    delivery: Delivery
+    type: str
+    job_id: str | None
+    attempts: tuple[DeliveryAttempt, ...]
+
+
+class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which deliveries of a principal: those that fit all that is said."""
+
+    principal: str
+    status: DeliveryStatus | None = None
+    endpoint_id: str | None = None
+    job_id: str | None = None
+    since_ms: int | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -124,9 +184,15 @@ class RotatedSecret(msgspec.Struct, frozen=True):
 
 
 def next_attempt(
-    schedule_s: Sequence[float], attempt: DeliveryAttempt, random: Callable[[], float]
+    schedule_s: Sequence[float],
+    attempt: DeliveryAttempt,
+    random: Callable[[], float],
+    *,
+    earlier: int = 0,
 ) -> Verdict:
     """Return what follows from an attempt; `random` gives [0, 1).
+
+    `earlier` attempts belong to schedules before this one.
 
     `schedule_s` holds the wait after each attempt, ±10 % so that what failed together does
     not come back together; a receiver's Retry-After can only make it longer. Redirects
@@ -138,10 +204,42 @@ def next_attempt(
         return Verdict(DeliveryStatus.DEAD, dead_reason="blocked_address")
     if attempt.status_code == HTTPStatus.GONE:
         return Verdict(DeliveryStatus.DEAD, dead_reason="gone")
-    if attempt.attempt > len(schedule_s):
+    ordinal = attempt.attempt - earlier
+    if ordinal > len(schedule_s):
         return Verdict(DeliveryStatus.DEAD, dead_reason="exhausted")
-    delay_s = schedule_s[attempt.attempt - 1] * (0.9 + 0.2 * random())
+    delay_s = schedule_s[ordinal - 1] * (0.9 + 0.2 * random())
     return Verdict(DeliveryStatus.RETRYING, delay_s=max(delay_s, _retry_after_s(attempt)))
+
+
+def age_limit_s(schedule_s: Sequence[float], timeout_s: float) -> float:
+    """Return how long a schedule takes at most, its jitter and its attempts too.
+
+    What is older has had its time, though its receiver was never asked.
+    """
+    return 1.1 * sum(schedule_s) + (len(schedule_s) + 1) * timeout_s + _LATE_S
+
+
+def pause_s(attempt: DeliveryAttempt) -> float:
+    """Return for how long the receiver asks to be left alone altogether; 0 if it does not."""
+    if attempt.status_code in _LEAVE_ALONE:
+        return _retry_after_s(attempt)
+    return 0.0
+
+
+def speaks_of_receiver(attempt: DeliveryAttempt) -> bool:
+    """Whether an attempt says how its receiver is: not what was never sent, nor 410.
+
+    A 410 comes from one that is well and does not want this.
+    """
+    return attempt.error != "blocked_address" and attempt.status_code != HTTPStatus.GONE
+
+
+def has_failed_too_long(failing_since_ms: int | None, now_ms: int) -> bool:
+    """Whether an endpoint of which nothing but failures are known since then is to be disabled.
+
+    Asked right after a failure.
+    """
+    return failing_since_ms is not None and now_ms - failing_since_ms >= DISABLED_AFTER_S * 1000
 
 
 def _retry_after_s(attempt: DeliveryAttempt) -> float:
@@ -156,6 +254,9 @@ def _retry_after_s(attempt: DeliveryAttempt) -> float:
         return 0.0
     now_s = (attempt.started_at_ms + attempt.duration_ms) / 1000
     return min(max(0.0, at_s - now_s), MAX_RETRY_AFTER_S)
+
+
+_LEAVE_ALONE = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class Policy(Protocol):
@@ -183,6 +284,22 @@ class Target(msgspec.Struct, frozen=True):
     def origin(self) -> str:
         """What answers there: the socket's path, or scheme, host and port."""
         return self.socket or "/".join(self.url.split("/", 3)[:3])
+
+
+_USUAL_PORTS = {"https": ":443", "http": ":80"}
+
+
+def receiver_of(url: str) -> str:
+    """Return who is dialled for a callback URL: the socket's path, or scheme, host and port.
+
+    Takes what `parse_target` has let through some time; of anything else it makes something.
+    """
+    if match := _UNIX.fullmatch(url):
+        return match["socket"]
+    scheme, _, rest = url.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    origin = f"{scheme}://{authority}".lower()
+    return origin.removesuffix(_USUAL_PORTS.get(scheme.lower(), " "))
 
 
 _PRINTABLE = re.compile(r"[!-~]+")

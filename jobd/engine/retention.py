@@ -25,6 +25,7 @@ from jobd.engine.uploads import Uploads
 from jobd.files.layout import Layout
 from jobd.files.remove import job_bytes, remove_jobs, used_bytes
 from jobd.store.database import Database
+from jobd.store.outbox import DEAD_KEPT_MS
 from jobd.store.retention import FIRST, Expiries, Expiring
 from jobd.store.space import give_back, live_bytes
 from jobd.store.writer import Writer
@@ -136,6 +137,7 @@ class Retention:
         await self._retire_keys()
         await self._retire_uploads()
         await give_back(self._database)
+        self._look_in(DEAD_KEPT_MS / 1000)  # messages about no job end without an event
         next_ms = await self._expiries.next_ms()
         if next_ms is not None:
             self._look_by(next_ms)

@@ -15,6 +15,7 @@ cancelled caller could leave that half open.
     jobs.py         enqueue and settle;  claims.py: claim;  moves.py: cancel, promote, recover
     leases.py       what is remembered of the jobs that run
     ready.py        which queues are served next;  queues.py: pause, limits, what is in them
+    waits.py        since when the first job of each queue waits
     parking.py      jobs whose plugin is gone, out of the way of the claims
     deadlines.py    jobs that have waited too long
     tally.py        how many wait, for limits and estimates;  counting.py: from where it starts
@@ -24,7 +25,9 @@ cancelled caller could leave that half open.
     finished.py     retry and delete;  uploads.py: who has sent which file
     retention.py    what has expired;  named.py: which files on disk the rows name
     space.py        free pages, given back
-    deliveries.py   messages of callbacks, written with the events they tell of
+    outbox.py       messages and their deliveries, written with the events they tell of
+    endpoints.py    registered receivers, which stand in memory too
+    deliveries.py   what is due at whom and what came of it;  delivery_log.py: as people see it
     readers.py      everything that is read;  listing.py: which jobs a list shows
     schema.sql      the whole schema as the migrations leave it, to be read
     *.sql           the statements, each with its index and the race it closes

@@ -25,6 +25,7 @@ from jobd.store import (
     batches,
     claims,
     deadlines,
+    endpoints,
     finished,
     jobs,
     moves,
@@ -82,7 +83,8 @@ class Committed(msgspec.Struct, frozen=True):
     leased: list[Lease]
     ended: list[str]
     """Tokens of settlements."""
-    messages: int
+    receivers: set[str]
+    """Whom there is something for, or of whom something has changed."""
     written_bytes: int
 
     def take_over(self) -> State:
@@ -109,6 +111,8 @@ def _save_catalog(tx: Transaction, bodies: Sequence[bytes]) -> list[None]:
 
 
 VERBS: dict[str, Callable[[Transaction, Sequence[Any]], Sequence[Any]]] = {
+    # before all that happens to jobs: whom that is told to is settled then
+    "endpoints": endpoints.change,
     "recover": _once(moves.recover),
     "settle": jobs.settle,
     "progress": attempts.report,
@@ -130,6 +134,7 @@ VERBS: dict[str, Callable[[Transaction, Sequence[Any]], Sequence[Any]]] = {
     "promote": _once(moves.promote),
     "expire": _once(deadlines.expire),
     "unpark": parking.unpark,
+    "tell": endpoints.tell,
     "save_catalog": _save_catalog,
 }
 """In the order of every transaction; the claim follows. A verb answers each of its requests."""
@@ -211,13 +216,13 @@ class Batch:
         if tx.tally.finished or self._deletes:  # deletions take from what has finished
             batches.finish(tx)
         return Committed(
-            state=State(tx.ids, tx.ready, self._state.tally, self._state.leases),
+            state=State(tx.ids, tx.ready, self._state.tally, self._state.leases, tx.endpoints),
             moved=tx.tally,
             answers=answers,
             events=tx.events,
             leased=tx.leased,
             ended=tx.ended,
-            messages=tx.messages,
+            receivers=tx.receivers,
             written_bytes=tx.written_bytes,
         )
 

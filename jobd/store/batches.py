@@ -156,9 +156,7 @@ def finish(tx: Transaction) -> None:
     """End the batches whose last job has ended, and tell their callbacks of it."""
     times = {"now": tx.now_ms, "key_kept": KEPT_MS}
     for seq, batch_id, principal, url in tx.rows(_SQL["finish_batches"], **times):
-        if url is not None:
-            event = Event(0, -seq, batch_id, COMPLETED_TYPE, tx.now_ms, 0)
-            tx.tell(event, principal, url)
+        tx.tell(Event(0, -seq, batch_id, COMPLETED_TYPE, tx.now_ms, 0), principal, url)
 
 
 def recover(tx: Transaction) -> None:
@@ -175,7 +173,7 @@ def retire(tx: Transaction, limit: int) -> None:
     seqs = [seq for (seq,) in tx.rows(_SQL["retire_batches"], now=tx.trusted_ms, limit=limit)]
     if seqs:
         tx.rows(_SQL["retire_reports"], seqs=tx.array(seqs))
-        tx.drop_messages([-seq for seq in seqs])
+        tx.drop_messages([-seq for seq in seqs], keep_dead=True)
 
 
 class Batches:

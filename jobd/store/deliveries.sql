@@ -1,49 +1,57 @@
--- name: add_messages
--- In the transaction of the event; several deliveries of one event share its message.
-INSERT INTO messages (message_id, seq, event_id, type, at)
-SELECT value ->> 0, value ->> 2, value ->> 3, value ->> 4, value ->> 5
-FROM json_each(:rows)
-WHERE true
-ON CONFLICT (message_id) DO NOTHING;
-
--- name: add_deliveries
--- In the transaction of the event; due at once.
-INSERT INTO deliveries (
-  message_id, delivery_id, seq, status, created_at, next_attempt_at, url, principal
-)
-SELECT
-  value ->> 0, value ->> 1, value ->> 2, 'pending', value ->> 5, value ->> 5, value ->> 6,
-  value ->> 7
-FROM json_each(:rows);
+-- name: next_receiver
+-- The receiver behind one, and when it is due first: one look into index deliveries_due.
+SELECT receiver, next_attempt_at FROM deliveries
+WHERE receiver > :receiver AND next_attempt_at IS NOT NULL
+ORDER BY receiver, next_attempt_at
+LIMIT 1;
 
 -- name: due
--- The longest overdue, without those under way. Index deliveries_due, in its order; the rest
--- by primary key. What a rendering needs is read only while there is no body.
+-- The longest overdue of a receiver, without those under way. Index deliveries_due, in its
+-- order; the rest by primary key. What a rendering needs is read only while there is no body.
 SELECT
   deliveries.delivery_id, deliveries.message_id, deliveries.principal, deliveries.url,
   deliveries.status, deliveries.attempt_count, deliveries.created_at,
-  deliveries.next_attempt_at, messages.seq, messages.event_id, messages.type, messages.at,
-  messages.body, job_inputs.traceparent, events.attempt, events.data
+  deliveries.next_attempt_at, deliveries.dead_reason, deliveries.endpoint_id,
+  deliveries.receiver, deliveries.payload, deliveries.begun_at, deliveries.earlier_attempts,
+  messages.seq, messages.event_id, messages.type, messages.at,
+  iif(deliveries.payload = 'job', messages.job_body, messages.body) AS body,
+  job_inputs.traceparent, events.attempt, events.data
 FROM deliveries
 CROSS JOIN messages ON messages.message_id = deliveries.message_id
 LEFT JOIN job_inputs ON job_inputs.seq = messages.seq
-LEFT JOIN events ON events.id = messages.event_id AND messages.body IS NULL
-WHERE deliveries.next_attempt_at <= :now
+LEFT JOIN events ON events.id = messages.event_id
+  AND iif(deliveries.payload = 'job', messages.job_body, messages.body) IS NULL
+WHERE deliveries.receiver = :receiver
+  AND deliveries.next_attempt_at <= :now
   AND deliveries.delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
 ORDER BY deliveries.next_attempt_at
 LIMIT :limit;
 
 -- name: next_due
--- The first entry of index deliveries_due that is not under way.
-SELECT next_attempt_at FROM deliveries
-WHERE next_attempt_at IS NOT NULL
-  AND delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
-ORDER BY next_attempt_at
-LIMIT 1;
+-- Of each receiver the first entry in index deliveries_due that is not under way.
+SELECT
+  asked.value,
+  (
+    SELECT deliveries.next_attempt_at FROM deliveries
+    WHERE deliveries.receiver = asked.value
+      AND deliveries.next_attempt_at IS NOT NULL
+      AND deliveries.delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
+    ORDER BY deliveries.next_attempt_at
+    LIMIT 1
+  )
+FROM json_each(:receivers) AS asked;
+
+-- name: oldest
+-- The first entry of index deliveries_ageing.
+SELECT min(begun_at) FROM deliveries WHERE next_attempt_at IS NOT NULL;
 
 -- name: save_body
 -- By primary key. The first rendering stays: it may have been sent already.
 UPDATE messages SET body = :body WHERE message_id = :message_id AND body IS NULL;
+
+-- name: save_job_body
+-- As save_body.
+UPDATE messages SET job_body = :body WHERE message_id = :message_id AND job_body IS NULL;
 
 -- name: record
 -- By primary key; only the attempt that follows the last one recorded, so that nothing is
@@ -52,6 +60,7 @@ UPDATE deliveries SET
   status = ended.status,
   attempt_count = ended.attempt,
   next_attempt_at = :now + ended.delay_ms,
+  ended_at = iif(ended.delay_ms IS NULL, :now, NULL),
   dead_reason = ended.dead_reason
 FROM (
   SELECT
@@ -75,6 +84,33 @@ SELECT
   value ->> 7
 FROM json_each(:attempts);
 
+-- name: kill
+-- A slice of what waits for a receiver: index deliveries_due, then by primary key.
+UPDATE deliveries SET
+  status = 'dead', dead_reason = :reason, next_attempt_at = NULL, ended_at = :now
+WHERE delivery_id IN (
+  SELECT delivery_id FROM deliveries
+  WHERE receiver = :receiver
+    AND next_attempt_at IS NOT NULL
+    AND delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
+  LIMIT :limit
+)
+RETURNING delivery_id;
+
+-- name: kill_overdue
+-- A slice of what waits, the oldest first: index deliveries_ageing, then by primary key.
+UPDATE deliveries SET
+  status = 'dead', dead_reason = 'exhausted', next_attempt_at = NULL, ended_at = :now
+WHERE delivery_id IN (
+  SELECT delivery_id FROM deliveries
+  WHERE begun_at <= :begun_by
+    AND next_attempt_at IS NOT NULL
+    AND delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
+  ORDER BY begun_at
+  LIMIT :limit
+)
+RETURNING delivery_id, receiver, endpoint_id, principal;
+
 -- name: secrets
 -- By primary key.
 SELECT principal, secret, previous_secret, previous_until FROM endpoints
@@ -97,17 +133,3 @@ ON CONFLICT (principal, name) DO UPDATE SET
   previous_until = iif(:overlap_ms > 0, :now + :overlap_ms, NULL),
   secret = excluded.secret
 RETURNING secret, previous_until;
-
--- name: drop_attempts
--- Index deliveries_of_job, then by primary key.
-DELETE FROM delivery_attempts WHERE delivery_id IN (
-  SELECT delivery_id FROM deliveries WHERE seq IN (SELECT value FROM json_each(:seqs))
-);
-
--- name: drop_deliveries
--- Index deliveries_of_job.
-DELETE FROM deliveries WHERE seq IN (SELECT value FROM json_each(:seqs));
-
--- name: drop_messages
--- Index messages_of_job.
-DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(:seqs));

@@ -10,9 +10,9 @@ SELECT jobs.event_id
 FROM json_each(:moves) AS move
 CROSS JOIN jobs ON jobs.seq = move.value ->> 0 AND jobs.event_id = move.value ->> 1;
 
--- name: callbacks
--- Whom the events of these jobs are told to. By rowid, in the transaction of the events;
--- asked only for jobs whose mask has the event.
-SELECT jobs.seq, jobs.principal, job_inputs.callback_url
+-- name: told
+-- What says whom the events of these jobs are told to. By rowid, in the transaction of the
+-- events; asked only for those that a callback or some endpoint is told of.
+SELECT jobs.seq, jobs.principal, jobs.kind, jobs.queue, job_inputs.callback_url
 FROM jobs CROSS JOIN job_inputs ON job_inputs.seq = jobs.seq
 WHERE jobs.seq IN (SELECT value FROM json_each(:seqs));

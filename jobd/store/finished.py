@@ -126,16 +126,17 @@ def delete(tx: Transaction, job_ids: Sequence[str]) -> list[JobdError | None]:
     return [None if job_id in deleted else _not_deleted(job_id, found) for job_id in job_ids]
 
 
-def drop(tx: Transaction, deleted: Sequence[Sequence[Any]]) -> None:
+def drop(tx: Transaction, deleted: Sequence[Sequence[Any]], *, keep_dead: bool = False) -> None:
     """Delete what is stored of jobs whose rows have been deleted since `tx.save_history()`.
 
-    A row says of its job: job_id, seq, principal, lane, queue, and the status it had.
+    A row says of its job: job_id, seq, principal, lane, queue, and the status it had. With
+    `keep_dead` the dead letters stay for their time.
     """
     for _, _, principal, lane, queue, status in deleted:
         tx.tally.moved(principal, lane, queue, Status(status), None)
     seqs = [row[1] for row in deleted]
     results.drop(tx, ended=seqs, terminal=seqs)
-    tx.drop_messages(seqs)
+    tx.drop_messages(seqs, keep_dead=keep_dead)
     array = tx.array(seqs)
     for statement in (
         "drop_inputs",

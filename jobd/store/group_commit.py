@@ -17,13 +17,14 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from jobd.domain.ahead import NOTHING, Ahead
 from jobd.domain.catalog import Lane
 from jobd.domain.clock import Clock
+from jobd.domain.endpoints import Endpoints
 from jobd.domain.errors import JobdError, OutcomeUnknown, StorageFull, Unavailable
 from jobd.domain.events import Event
 from jobd.domain.ids import IdSource
@@ -32,6 +33,7 @@ from jobd.store.batch import ADDS, Batch, Committed, Free, Item, blames_an_item
 from jobd.store.connection import primary_code
 from jobd.store.counting import count
 from jobd.store.database import Database, DatabaseUnusable
+from jobd.store.endpoints import read_endpoints
 from jobd.store.queries import load
 from jobd.store.queues import find_ready
 from jobd.store.room import LOOK_S, Ballast, Room
@@ -62,8 +64,10 @@ class Around:
     """The lane of each kind that can run; None while that is not known."""
     claimed: Callable[[list[Claim]], None]
     publish: Callable[[Sequence[Event]], None]
-    messages: Callable[[], None]
-    """There are new messages to deliver."""
+    messages: Callable[[Collection[str]], None]
+    """There are messages for these receivers, or something has changed of them."""
+    storage_low: Callable[[], None] = lambda: None
+    """The disk has become full, or nearly."""
     died: Callable[[BaseException], None]
 
 
@@ -87,7 +91,7 @@ class GroupCommit:
         self._around = around
         self._new_id = IdSource().next
         self._waiting = Waiting(max_waiting)
-        self._room = Room(ballast, clock, look_s=look_s)
+        self._room = Room(ballast, clock, look_s=look_s, low=around.storage_low)
         self._in_flight: list[Item] = []
         self._wakened = asyncio.Event()
         self._between_commits = asyncio.Lock()
@@ -126,6 +130,11 @@ class GroupCommit:
     def tally(self) -> Tally:
         """Jobs by what they wait for, as of the newest commit; not to be changed."""
         return self._state.tally
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """All webhook endpoints, as of the newest commit."""
+        return self._state.endpoints
 
     async def close(self) -> None:
         """Refuse what comes from now on, write what waits, stop.
@@ -239,8 +248,8 @@ class GroupCommit:
         self._around.publish(committed.events)
         if committed.leased:
             self._around.claimed(committed.claims)
-        if committed.messages:
-            self._around.messages()
+        if committed.receivers:
+            self._around.messages(committed.receivers)
         self._database.wrote(committed.written_bytes)
 
     async def _commit(self, batch: Batch) -> Committed:
@@ -309,7 +318,7 @@ class GroupCommit:
 
 def _initial_state(connection: sqlite3.Connection) -> State:
     ((seq, event),) = connection.execute(_META["last_ids"]).fetchall()
-    return State(Ids(seq, event), find_ready(connection))
+    return State(Ids(seq, event), find_ready(connection), endpoints=read_endpoints(connection))
 
 
 def _full() -> JobdError:

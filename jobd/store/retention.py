@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from jobd.store import batches, finished
 from jobd.store.database import Database
 from jobd.store.idempotency import KEPT_MS
+from jobd.store.outbox import DEAD_KEPT_MS
 from jobd.store.queries import load
 from jobd.store.transaction import Transaction
 from jobd.store.uploads import LOOK_AGAIN_MS, Owned
@@ -55,7 +56,7 @@ class Retired(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """How many expired keys were deleted or kept on, and how long it took."""
+    """How many expired keys were deleted or kept on, or messages deleted; how long it took."""
 
     keys: int
     held_s: float
@@ -74,14 +75,15 @@ def _retire(tx: Transaction, seqs: Sequence[int]) -> Retired:
     tx.save_history()
     rows = tx.rows(_SQL["retire_jobs"], seqs=tx.array(seqs))
     if rows:
-        finished.drop(tx, rows)
+        finished.drop(tx, rows, keep_dead=True)
     return Retired([row[0] for row in rows], tx.monotonic_s() - began_s)
 
 
 def retire_keys(tx: Transaction, limits: Sequence[int]) -> list[Looked]:
     """Delete up to so many expired keys whose jobs are gone; the others get a later time.
 
-    Answers how many it looked at: fewer than its limit means that no more have expired.
+    Beside them up to so many deliveries about no job that have been over for long. Answers
+    how many it looked at: fewer than its limit means that no more have expired.
     """
     return [_retire_keys(tx, limit) for limit in limits]
 
@@ -96,7 +98,8 @@ def _retire_keys(tx: Transaction, limit: int) -> Looked:
         tx.rows(_SQL["retire_keys"], keys=tx.array(gone))
     if kept:
         tx.rows(_SQL["keep_keys"], keys=tx.array(kept))
-    return Looked(len(rows), tx.monotonic_s() - began_s)
+    messages = tx.drop_expired_messages(limit)
+    return Looked(max(len(rows), messages), tx.monotonic_s() - began_s)
 
 
 def _until(tx: Transaction, job_expires_at_ms: int | None) -> int:
@@ -123,9 +126,10 @@ class Expiries:
         return [Owned(*row) for row in await self._rows("expired_uploads", now=now_ms, limit=limit)]
 
     async def next_ms(self) -> int | None:
-        """Return when the next key or upload expires, None if there is none."""
-        ((key, upload),) = await self._rows("next_expiry")
-        return min((at for at in (key, upload) if at is not None), default=None)
+        """Return when the next key, upload or message expires, None if there is none."""
+        ((key, upload, ended_at),) = await self._rows("next_expiry")
+        message = None if ended_at is None else ended_at + DEAD_KEPT_MS
+        return min((at for at in (key, upload, message) if at is not None), default=None)
 
     async def _rows(self, name: str, **values: Any) -> list[Any]:
         return await self._database.read(lambda c: c.execute(_SQL[name], values).fetchall())

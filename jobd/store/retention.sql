@@ -63,5 +63,11 @@ ORDER BY expires_at
 LIMIT :limit;
 
 -- name: next_expiry
--- The first entry of index idempotency_expiring and of uploads_expiring.
-SELECT (SELECT min(expires_at) FROM idempotency), (SELECT min(expires_at) FROM uploads);
+-- The first entry of each index idempotency_expiring, uploads_expiring, deliveries_expiring.
+SELECT
+  (SELECT min(expires_at) FROM idempotency),
+  (SELECT min(expires_at) FROM uploads),
+  (
+    SELECT min(ended_at) FROM deliveries INDEXED BY deliveries_expiring
+    WHERE seq = 0 AND ended_at IS NOT NULL
+  );

@@ -8,6 +8,7 @@ Not here: the reserve on disk (files/reserve.py), who is refused (group_commit.p
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from jobd.domain.clock import Clock
@@ -34,7 +35,16 @@ class Ballast(Protocol):
 class Room:
     """What the writer knows of the disk."""
 
-    def __init__(self, ballast: Ballast | None, clock: Clock, *, look_s: float) -> None:
+    def __init__(
+        self,
+        ballast: Ballast | None,
+        clock: Clock,
+        *,
+        look_s: float,
+        low: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Call `low` when the store becomes read-only."""
+        self._low = low
         self._ballast = ballast
         self._clock = clock
         self._look_s = look_s
@@ -86,6 +96,7 @@ class Room:
 
     def _enter(self) -> None:
         self.full = True
+        self._low()
         self.look_at = asyncio.get_running_loop().time() + self._look_s
 
     async def _look_for_room(self) -> None:

@@ -209,15 +209,46 @@ CREATE TABLE endpoints (
   CHECK ((previous_secret IS NULL) = (previous_until IS NULL))
 ) STRICT, WITHOUT ROWID;
 
+-- Receivers that are registered once, beside the callback_url of a job.
+-- Few, and all of them in memory beside the writer. `events`, `kinds` and `queues` are JSON
+-- lists; NULL: the three ends of a job, and all kinds and queues. The secrets stand last.
+CREATE TABLE webhook_endpoints (
+  endpoint_id TEXT PRIMARY KEY,
+  principal TEXT NOT NULL,
+  url TEXT NOT NULL,
+  events TEXT,
+  kinds TEXT,
+  queues TEXT,
+  payload TEXT NOT NULL CHECK (payload IN ('notice', 'job')),
+  rate_per_s REAL,
+  enabled INTEGER NOT NULL,
+  paused INTEGER NOT NULL,
+  description TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  failing_since INTEGER,
+  disabled_at INTEGER,
+  disabled_reason TEXT,
+  secret TEXT NOT NULL,
+  previous_secret TEXT,
+  previous_until INTEGER,
+  CHECK ((previous_secret IS NULL) = (previous_until IS NULL))
+) STRICT, WITHOUT ROWID;
+
 -- Ids are time-ordered, so both tables are appended to. `seq` is the job's; the body is
--- rendered before the first attempt and sent byte for byte by all later ones.
+-- rendered before the first attempt and sent byte for byte by all later ones. A message about
+-- no job, or none that is left, has 0; the subject is a job or a batch.
 CREATE TABLE messages (
   message_id TEXT PRIMARY KEY,
   seq INTEGER NOT NULL,
   event_id INTEGER NOT NULL,
   type TEXT NOT NULL,
   at INTEGER NOT NULL,
-  body BLOB
+  body BLOB,
+  subject TEXT,
+  -- with the whole job
+  job_body BLOB
 ) STRICT, WITHOUT ROWID;
 
 -- To delete a job's messages with it.
@@ -234,12 +265,34 @@ CREATE TABLE deliveries (
   created_at INTEGER NOT NULL,
   next_attempt_at INTEGER,
   dead_reason TEXT,
+  -- who is dialled: an endpoint, or for a callback_url its origin or socket
+  receiver TEXT NOT NULL DEFAULT '',
+  endpoint_id TEXT,
+  payload TEXT NOT NULL DEFAULT 'notice'
+  CHECK (payload IN ('notice', 'job')),
+  -- when its schedule began, and how many attempts had been made by then
+  begun_at INTEGER NOT NULL DEFAULT 0,
+  earlier_attempts INTEGER NOT NULL DEFAULT 0,
+  ended_at INTEGER,
   CHECK ((status IN ('pending', 'retrying')) = (next_attempt_at IS NOT NULL)),
   CHECK ((status = 'dead') = (dead_reason IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
--- What is over is not in it: a claim looks at what is due and no more.
-CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+-- What is over is not in it, and each receiver has a part of its own: a claim looks at what
+-- is due there and no more.
+CREATE INDEX deliveries_due ON deliveries (receiver, next_attempt_at)
+WHERE next_attempt_at IS NOT NULL;
+
+-- Those that wait, in the order in which they become too old for another attempt.
+CREATE INDEX deliveries_ageing ON deliveries (begun_at) WHERE next_attempt_at IS NOT NULL;
+
+-- For lists, which merge the statuses; ids are in the order of time within each.
+CREATE INDEX deliveries_listed ON deliveries (principal, status);
+CREATE INDEX deliveries_of_receiver ON deliveries (receiver, status);
+
+-- What is about no job, or none that is left: it goes by its own age.
+CREATE INDEX deliveries_expiring ON deliveries (ended_at) WHERE seq = 0 AND ended_at IS NOT NULL;
+CREATE INDEX deliveries_of_message ON deliveries (message_id) WHERE seq = 0;
 
 -- To delete a job's deliveries with it, and to list them.
 CREATE INDEX deliveries_of_job ON deliveries (seq);

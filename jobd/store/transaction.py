@@ -17,9 +17,18 @@ from typing import Any
 import msgspec
 
 from jobd.domain.catalog import Lane
+from jobd.domain.deliveries import Payload
+from jobd.domain.endpoints import Endpoint, Endpoints, Outright
 from jobd.domain.events import Event, in_mask
-from jobd.store.deliveries import NewDelivery, delete_messages, insert_messages
 from jobd.store.leases import Lease, Leases
+from jobd.store.outbox import (
+    DEAD_KEPT_MS,
+    NewDelivery,
+    delete_expired,
+    delete_messages,
+    detach_dead,
+    insert_messages,
+)
 from jobd.store.queries import for_rows, load
 from jobd.store.ready import Ready
 from jobd.store.rules import Rules
@@ -50,6 +59,7 @@ class State(msgspec.Struct, frozen=True):
     """Of all commits so far; a transaction reads it and notes its own moves elsewhere."""
     leases: Leases = msgspec.field(default_factory=Leases)
     """After all commits so far; a transaction notes elsewhere what it gives and ends."""
+    endpoints: Endpoints = msgspec.field(default_factory=Endpoints)
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -92,12 +102,25 @@ class Transaction:
         self.leased = list[Lease]()
         self.ended = list[str]()
         """Tokens of settlements, also of those that were not written."""
-        self.messages = 0
+        self._endpoints = state.endpoints
+        self._wanted = state.endpoints.types
+        self.receivers = set[str]()
+        """Whom there is something for, or of whom something has changed."""
         self.written_bytes = 0
         self._connection = connection
         self._new_id = new_id
         self._history = list[Event]()
-        self._told = list[Event]()
+        self._told = list[tuple[Event, bool]]()
+        """What endpoints may want to be told, and whether the job's callback is."""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Those that this transaction will leave, as far as it has come."""
+        return self._endpoints
+
+    @endpoints.setter
+    def endpoints(self, endpoints: Endpoints) -> None:
+        self._endpoints, self._wanted = endpoints, endpoints.types
 
     def next_seq(self) -> int:
         """Return a seq for a new job."""
@@ -161,12 +184,15 @@ class Transaction:
     def happened(self, event: Event, callback_mask: int) -> None:
         """Note a change of a job: stored in this transaction, published after it.
 
-        The job's callback is told of it if `callback_mask`, the job's, has its type.
+        The job's callback is told of it if `callback_mask`, the job's, has its type; beside
+        it whatever endpoints want it.
         """
         self.events.append(event)
         self._history.append(event)
         if callback_mask and in_mask(callback_mask, event.type):
-            self._told.append(event)
+            self._told.append((event, True))
+        elif self._wanted and event.type in self._wanted:
+            self._told.append((event, False))
 
     def moved_on(self, event: Event) -> None:
         """Note progress: published after this transaction, kept in no history."""
@@ -185,47 +211,101 @@ class Transaction:
             self._tell(self._told)
             self._told = []
 
-    def _tell(self, events: Sequence[Event]) -> None:
-        seqs = self.array(list({event.seq for event in events}))
-        to = {seq: whom for seq, *whom in self.rows(_SQL["callbacks"], seqs=seqs)}
-        messages = [self._message(event, *to[event.seq]) for event in events]
-        insert_messages(self._connection, messages)
-        self.messages += len(messages)
+    def _tell(self, told: Sequence[tuple[Event, bool]]) -> None:
+        seqs = self.array(list({event.seq for event, _ in told}))
+        about = {seq: rest for seq, *rest in self.rows(_SQL["told"], seqs=seqs)}
+        deliveries: list[NewDelivery] = []
+        for event, by_callback in told:
+            principal, kind, queue, url = about[event.seq]
+            wanted = self.endpoints.told(principal, event.type, kind, queue)
+            callback = url if by_callback else None
+            deliveries += self._deliveries(event, principal, callback, wanted)
+        self._insert(deliveries)
 
-    def tell(self, event: Event, principal: str, url: str) -> None:
-        """Write the message of an event that is none of a job: no history has it."""
-        insert_messages(self._connection, [self._message(event, principal, url)])
-        self.messages += 1
+    def tell(self, event: Event, principal: str, url: str | None) -> None:
+        """Write the message of an event that is none of a job: no history has it.
 
-    def _message(self, event: Event, principal: str, url: str) -> NewDelivery:
-        return NewDelivery(
-            message_id=self._new_id("msg_", self.now_ms),
-            delivery_id=self._new_id("dlv_", self.now_ms),
-            seq=event.seq,
-            event_id=event.id,
-            type=event.type,
-            at_ms=event.at_ms,
-            url=url,
-            principal=principal,
+        It goes to `url` if there is one, and to the endpoints that want it.
+        """
+        wanted = self.endpoints.told(principal, event.type, None, None)
+        self._insert(self._deliveries(event, principal, url, wanted))
+
+    def tell_outright(self, message: Outright) -> str:
+        """Write a message about no job, due at once; return the id of its delivery."""
+        delivery = NewDelivery(
+            self._new_id("msg_", self.now_ms),
+            self._new_id("dlv_", self.now_ms),
+            seq=0,
+            event_id=0,
+            type=message.type,
+            at_ms=self.now_ms,
+            url=message.url,
+            principal=message.principal,
+            endpoint_id=message.endpoint_id,
         )
+        self._insert([delivery], message.body)
+        return delivery.delivery_id
 
-    def drop_messages(self, seqs: Collection[int]) -> None:
-        """Delete what jobs that are deleted had to tell, whether it has arrived or not."""
+    def _deliveries(
+        self, event: Event, principal: str, url: str | None, endpoints: Sequence[Endpoint]
+    ) -> list[NewDelivery]:
+        """Return one message of an event, as the deliveries to all who are told of it."""
+        if url is None and not endpoints:
+            return []
+        message_id = self._new_id("msg_", self.now_ms)
+        of_job = event.seq > 0
+
+        def to(url: str, endpoint_id: str | None, payload: Payload) -> NewDelivery:
+            return NewDelivery(
+                message_id,
+                self._new_id("dlv_", self.now_ms),
+                event.seq,
+                event.id,
+                event.type,
+                event.at_ms,
+                url,
+                principal,
+                endpoint_id,
+                payload,
+                event.job_id,
+            )
+
+        deliveries = [] if url is None else [to(url, None, "notice")]
+        return deliveries + [
+            to(one.url, one.endpoint_id, one.payload if of_job else "notice") for one in endpoints
+        ]
+
+    def _insert(self, deliveries: Sequence[NewDelivery], body: bytes | None = None) -> None:
+        insert_messages(self._connection, deliveries, body)
+        self.receivers.update(one.receiver for one in deliveries)
+
+    def drop_messages(self, seqs: Collection[int], *, keep_dead: bool = False) -> None:
+        """Delete what jobs that are deleted had to tell, whether it has arrived or not.
+
+        With `keep_dead` the dead letters stay for their time.
+        """
+        if keep_dead:
+            detach_dead(self._connection, seqs, self.trusted_ms - DEAD_KEPT_MS)
         delete_messages(self._connection, seqs)
+
+    def drop_expired_messages(self, limit: int) -> int:
+        """Delete up to so many deliveries about no job whose time is over; return how many."""
+        return delete_expired(self._connection, self.trusted_ms - DEAD_KEPT_MS, limit)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo, in the database and here, what the block did if it raises."""
         ids, ready = msgspec.structs.replace(self.ids), self.ready.copy()
         tally = self.tally.copy()
-        events, leased, messages = len(self.events), len(self.leased), self.messages
+        events, leased = len(self.events), len(self.leased)
+        endpoints, receivers = self.endpoints, self.receivers.copy()
         self._connection.execute("SAVEPOINT item")
         try:
             yield
             self.save_history()
         except BaseException:
-            self.ids, self.ready, self.messages = ids, ready, messages
-            self.tally = tally
+            self.ids, self.ready, self.tally = ids, ready, tally
+            self.endpoints, self.receivers = endpoints, receivers
             self._history, self._told = [], []
             del self.events[events:], self.leased[leased:]
             # false after a full disk or an I/O error: then nothing of the transaction is left

@@ -8,6 +8,17 @@ import asyncio
 from collections.abc import Sequence
 
 from jobd.domain.batches import NewBatch
+from jobd.domain.endpoints import (
+    Disabling,
+    Endpoint,
+    EndpointChange,
+    EndpointRemoval,
+    EndpointRotation,
+    Endpoints,
+    Health,
+    NewEndpoint,
+    Outright,
+)
 from jobd.domain.jobs import (
     Cancelled,
     Checkpoint,
@@ -203,6 +214,55 @@ class Writer:
         """Void the leases of older starts; call when their workers are dead."""
         recovered: Recovered = await self._commits.ask("recover", None)
         return recovered
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """All webhook endpoints, as of the newest commit."""
+        return self._commits.endpoints
+
+    async def add_endpoint(self, new: NewEndpoint) -> Endpoint:
+        """Store an endpoint; all that commits later is told to it. Raises LimitReached."""
+        endpoint: Endpoint = await self._commits.ask("endpoints", new)
+        return endpoint
+
+    async def change_endpoint(self, change: EndpointChange) -> Endpoint:
+        """Change an endpoint; raises NotFound, or JobdError (`precondition_failed`)."""
+        endpoint: Endpoint = await self._commits.ask("endpoints", change)
+        return endpoint
+
+    async def remove_endpoint(self, removal: EndpointRemoval) -> Endpoint:
+        """Delete an endpoint and return it; raises NotFound, JobdError (`precondition_failed`).
+
+        What waits for it is ended by the deliverer.
+        """
+        endpoint: Endpoint = await self._commits.ask("endpoints", removal)
+        return endpoint
+
+    async def rotate_endpoint(self, rotation: EndpointRotation) -> Endpoint:
+        """Give an endpoint another secret; raises NotFound."""
+        endpoint: Endpoint = await self._commits.ask("endpoints", rotation)
+        return endpoint
+
+    async def note_health(self, health: Health) -> Endpoint | None:
+        """Note since when an endpoint fails; return it, None if it is gone.
+
+        Written only if that changes something.
+        """
+        endpoint: Endpoint | None = await self._commits.ask("endpoints", health)
+        return endpoint
+
+    async def disable_endpoint(self, disabling: Disabling) -> Endpoint | None:
+        """Have an endpoint told no more; return it, None if it is gone.
+
+        What waits for it is ended by the deliverer.
+        """
+        endpoint: Endpoint | None = await self._commits.ask("endpoints", disabling)
+        return endpoint
+
+    async def tell(self, message: Outright) -> str:
+        """Store a message about no job, due at once; return the id of its delivery."""
+        delivery_id: str = await self._commits.ask("tell", message)
+        return delivery_id
 
     async def save_catalog(self, body: bytes) -> None:
         """Replace the stored catalogue."""

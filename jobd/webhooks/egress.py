@@ -95,8 +95,17 @@ class Policy(msgspec.Struct, frozen=True):
         return _is_global(address) or _within(address, self.allow_private)
 
 
-def policy(*, allow_http: bool, allow_private: Iterable[str], allow_unix: Iterable[str]) -> Policy:
-    """Return the policy of the settings; raises ValueError, which names the one that is wrong."""
+def policy(
+    *,
+    allow_http: bool,
+    allow_private: Iterable[str],
+    allow_unix: Iterable[str],
+    own_socket: str = "",
+) -> Policy:
+    """Return the policy of the settings; raises ValueError, which names the one that is wrong.
+
+    `own_socket` is the daemon's: who could send to it would speak to the daemon as its user.
+    """
     sockets = tuple(allow_unix)
     for path in sockets:
         if not path.startswith("/") or set(path) & set(":?#"):
@@ -105,6 +114,8 @@ def policy(*, allow_http: bool, allow_private: Iterable[str], allow_unix: Iterab
             raise ValueError(
                 f"webhooks.allow_unix: {path} is longer than {MAX_SOCKET_PATH_BYTES} bytes"
             )
+        if own_socket and os.path.realpath(path) == os.path.realpath(own_socket):
+            raise ValueError(f"webhooks.allow_unix: {path} is jobd's own socket")
     return Policy(allow_http, tuple(_private(text) for text in allow_private), sockets)
 
 

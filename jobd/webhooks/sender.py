@@ -12,8 +12,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 import aiohttp
 import msgspec
@@ -36,7 +35,8 @@ ANSWER_BYTES = 4096
 EXCERPT_BYTES = 1024
 HEADER_CHARS = 200
 
-AT_ONCE_PER_ORIGIN = 4
+NO_LIMIT = 0
+"""Of connections: who waits in the connector is timed while it is not its turn."""
 
 KEEP_ALIVE_S = 2.0
 """Shorter than servers keep an idle connection (5 s and more): a POST on one that the other
@@ -70,26 +70,26 @@ class Sender:
     ) -> None:
         self._policy = policy
         self._clock = clock
+        self.timeout_s = timeout_s
+        """How long an attempt may take."""
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         self._resolver = resolver
         self._sessions: dict[str | None, aiohttp.ClientSession] = {}
-        self._turns = _Turns()
 
     async def send(self, post: Post) -> DeliveryAttempt:
-        """Make one attempt, after those to the same origin that came first; never raises.
+        """Make one attempt at once; never raises.
 
-        The time limit begins when it is its turn. A caller that is cancelled leaves it
+        How many are made at a time is up to the caller. One that is cancelled leaves it
         unknown whether the receiver has the message.
         """
-        async with self._turns.at(post.target.origin):
-            started_at_ms = self._clock.wall_ms()
-            begun_s = self._clock.monotonic_s()
-            answer = await self._post(post, started_at_ms // 1000)
-            return msgspec.structs.replace(
-                answer,
-                started_at_ms=started_at_ms,
-                duration_ms=round((self._clock.monotonic_s() - begun_s) * 1000),
-            )
+        started_at_ms = self._clock.wall_ms()
+        begun_s = self._clock.monotonic_s()
+        answer = await self._post(post, started_at_ms // 1000)
+        return msgspec.structs.replace(
+            answer,
+            started_at_ms=started_at_ms,
+            duration_ms=round((self._clock.monotonic_s() - begun_s) * 1000),
+        )
 
     async def close(self) -> None:
         """Close the connections that are kept."""
@@ -131,7 +131,7 @@ class Sender:
     def _connector(self, unix_socket: str | None) -> aiohttp.BaseConnector:
         if unix_socket is not None:
             return aiohttp.UnixConnector(
-                unix_socket, keepalive_timeout=KEEP_ALIVE_S, limit_per_host=AT_ONCE_PER_ORIGIN
+                unix_socket, keepalive_timeout=KEEP_ALIVE_S, limit=NO_LIMIT
             )
         return aiohttp.TCPConnector(
             socket_factory=gate(self._policy),
@@ -139,29 +139,8 @@ class Sender:
             resolver=self._resolver,
             use_dns_cache=False,
             keepalive_timeout=KEEP_ALIVE_S,
-            limit_per_host=AT_ONCE_PER_ORIGIN,
+            limit=NO_LIMIT,
         )
-
-
-class _Turns:
-    """Lets a few at a time to each origin, in order; waiting in the connector would be timed."""
-
-    def __init__(self) -> None:
-        self._free: dict[str, asyncio.Semaphore] = {}
-        self._users: dict[str, int] = {}
-
-    @asynccontextmanager
-    async def at(self, origin: str) -> AsyncIterator[None]:
-        """Wait for a turn and hold it."""
-        free = self._free.setdefault(origin, asyncio.Semaphore(AT_ONCE_PER_ORIGIN))
-        self._users[origin] = self._users.get(origin, 0) + 1
-        try:
-            async with free:
-                yield
-        finally:
-            self._users[origin] -= 1
-            if not self._users[origin]:
-                del self._users[origin], self._free[origin]
 
 
 def _headers(post: Post, now_s: int) -> dict[str, str]:

@@ -1,22 +1,34 @@
 """What a webhook says: the envelope of Standard Webhooks around a thin notice of the job.
 
-Thin, because it goes to other parties: no args, no result, no message of an error. The
-notice is the job as it stood right after the event, whatever has happened since.
+Thin, because it goes to other parties: no args, no result, no message of an error; an
+endpoint may be set to get the job as lists carry it. Either is the job as it stood right
+after the event, whatever has happened since.
 
 Not here: when it is sent, and its signature (webhooks/).
 """
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
-from jobd.domain import deliveries
+from jobd.domain import deliveries, history
+from jobd.domain.events import Event
 from jobd.domain.jobs import Job
 from jobd.domain.statuses import TERMINAL, Status
-from jobd.wire.times import Timestamp, from_ms, from_ms_or_none
+from jobd.wire.rendering import render_event
+from jobd.wire.times import Timestamp, from_ms
 
-MAX_OVERLAP_S = 30 * 86400
+TEST = "webhook.test"
+"""What an endpoint is tried with."""
+
+DAEMON_TYPES = (
+    "webhook.delivery_exhausted",
+    "webhook.endpoint_disabled",
+    "storage.low",
+    "jobs.stuck",
+)
+"""What befalls the daemon itself, told to its operator."""
 
 
 class NoticeError(msgspec.Struct, frozen=True):
@@ -48,27 +60,44 @@ class JobNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Webhook(msgspec.Struct, frozen=True):
-    """The body of every webhook."""
+    """The body of every webhook that tells of a job."""
 
     type: str
     timestamp: Timestamp
     data: JobNotice
 
 
-class RotateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a rotation of the secret takes."""
+class DaemonWebhook(msgspec.Struct, frozen=True):
+    """The body of a webhook that tells of no job: a test, or what befalls the daemon itself."""
 
-    overlap_seconds: Annotated[float, Meta(ge=0, le=MAX_OVERLAP_S)] = 86400.0
-    """How long the secret before signs too."""
+    type: str
+    timestamp: Timestamp
+    data: dict[str, Any]
 
 
-class RotatedEndpoint(msgspec.Struct, frozen=True):
-    """An endpoint with its new secret, which is shown this once."""
+def encode_daemon(type_: str, at_ms: int, data: Mapping[str, Any]) -> bytes:
+    """Return the body of a webhook that tells of no job."""
+    return msgspec.json.encode(DaemonWebhook(type_, from_ms(at_ms), dict(data)))
 
-    endpoint_id: str
-    secret: str
-    previous_secret_expires_at: Timestamp | None
-    """Until when the secret before signs too; null if there was none."""
+
+def encode_test(endpoint_id: str, at_ms: int) -> bytes:
+    """Return the body of the webhook that an endpoint is tried with."""
+    return encode_daemon(TEST, at_ms, {"endpoint_id": endpoint_id})
+
+
+def encode_job(message: deliveries.Message, job: Job, *, public_url: str = "") -> bytes:
+    """Return the body that tells of `message` with the whole job, as it stood right after it."""
+    event = Event(
+        message.event_id,
+        message.seq,
+        job.job_id,
+        message.type,
+        message.at_ms,
+        message.attempt,
+        message.data,
+    )
+    state = job if job.event_id == event.id else history.after(job, event)
+    return msgspec.json.encode(render_event(event, state, public_url))
 
 
 def encode_notice(message: deliveries.Message, job: Job, *, public_url: str = "") -> bytes:
@@ -111,8 +140,3 @@ def _error(error: dict[str, Any] | None) -> NoticeError | None:
     if error is None:
         return None
     return NoticeError(error["code"], error["retryable"], error["failed_step"])
-
-
-def render_rotated(endpoint_id: str, rotated: deliveries.RotatedSecret) -> RotatedEndpoint:
-    """Return the document that shows an endpoint's new secret."""
-    return RotatedEndpoint(endpoint_id, rotated.secret, from_ms_or_none(rotated.previous_until_ms))

@@ -29,12 +29,14 @@ from jobd.domain.events import Event
 from jobd.domain.jobs import Claim, Settlement
 from jobd.domain.statuses import Status
 from jobd.engine.commands import Commands
+from jobd.engine.endpoints import Webhooks
 from jobd.engine.estimates import Estimates
 from jobd.engine.kinds import Kinds
 from jobd.files.layout import Layout
 from jobd.files.logs import AttemptLog, Logs
 from jobd.store.database import Database
 from jobd.store.deliveries import Deliveries
+from jobd.store.delivery_log import DeliveryLog
 from jobd.store.group_commit import Around, GroupCommit
 from jobd.store.readers import Readers
 from jobd.store.rules import rules_of
@@ -219,7 +221,7 @@ class Api:
                     claimed=self._claimed,
                     died=self.deaths.append,
                     runnable=lambda: self.kinds.lanes,
-                    messages=lambda: None,
+                    messages=lambda _: None,
                 ),
             )
         )
@@ -256,7 +258,14 @@ class Api:
             logs=self.logs,
             workers=lambda: self.workers,
             tokens=self.tokens,
-            rotate_secret=Deliveries(database, self.clock).rotate,
+            webhooks=Webhooks(
+                self.writer,
+                DeliveryLog(database, self.clock),
+                self.clock,
+                policy=POLICY,
+                rotate=Deliveries(database, self.clock).rotate,
+                changed=lambda _: None,
+            ),
             draining=self.draining,
             slots=lambda: {"cpu": Slots(2, self.pool.free["cpu"])},
             ready=self._ready,

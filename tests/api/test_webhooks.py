@@ -72,4 +72,5 @@ async def test_what_is_refused(api: Api) -> None:
     (await api.ask("POST", ROTATE, json={"overlap": 1})).problem(422, "validation_error")
     (await api.ask("POST", ROTATE, data=b"{}")).problem(415, "unsupported_media_type")
     (await api.ask("POST", f"{ROTATE}?a=1")).problem(400, "unknown_parameter")
-    (await api.ask("POST", "/v1/webhook-endpoints/other/rotate-secret")).problem(404, "not_found")
+    other = await api.ask("POST", "/v1/webhook-endpoints/other/rotate-secret")
+    other.problem(404, "endpoint_not_found")

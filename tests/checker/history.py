@@ -20,17 +20,27 @@ processes, a counter inside one). Lines of the same `at` may have been in any or
 - `final`, one per job that there is when all is over: `job_id`, `key`, `status`, and
   `most_runs`, so many runs that it may have had.
 
-Optional everywhere: `key` (null: the job has none), `attempt`, `most_runs`, and `result`, on
-lines with a status: any value that stands for what came out. Promise 9 has no lines yet.
+- `owed`, an event that is there when all is over, and who has to be told of it: `event`, any
+  value that is only its own, and `to`, receivers, maybe none. `message`, one per message that
+  there is then: `event` and `message`. `delivery`, one per delivery: `message`, `receiver`,
+  `status`, `attempts`, whether it is `due` once more, the `reason` if it is dead, and `too_old`
+  if its schedule is over anyway.
+- `received`, by a receiver, whatever it answered: `message`, `receiver`, and `body`, any value
+  that stands for it.
 
-Not here: who writes it (tests/kill/clients.py, `test.history` of the tests' plugin, the
-simulation), the files it may be in (files.py).
+Optional everywhere: `key` (null: the job has none), `attempt`, `most_runs`, and `result`, on
+lines with a status: any value that stands for what came out.
+
+Not here: promise 9 (told.py), who writes it (tests/kill/clients.py, `test.history` of the
+tests' plugin, the simulation), the files it may be in (files.py).
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+from tests.checker.told import untold
 
 TERMINAL = frozenset({"completed", "failed", "cancelled"})
 MISSING = "missing"
@@ -55,12 +65,15 @@ class Report:
     """Runs that did not end but were ended."""
     unknown: int
     """Calls without an answer."""
+    owed: int
+    """Events that somebody had to be told of."""
     lost: tuple[str, ...]
     doubled: tuple[str, ...]
     guessed: tuple[str, ...]
     changed: tuple[str, ...]
     overlaps: tuple[str, ...]
     endless: tuple[str, ...]
+    untold: tuple[str, ...]
 
     @property
     def violations(self) -> tuple[str, ...]:
@@ -86,12 +99,14 @@ def check(lines: Iterable[Line], *, all_over: bool = True) -> Report:
         attempts=len(told.starts),
         cut=len(told.starts) - len(told.ends),
         unknown=sum(line.get("outcome") == "unknown" for line in told.lines),
+        owed=sum(line["op"] == "owed" and bool(line["to"]) for line in told.lines),
         lost=tuple(_lost(told)),
         doubled=tuple(_doubled(told)),
         guessed=tuple(_guessed(told)),
         changed=(*_changed(told), *_came_back(told), *_ran_after(told), *_settled_badly(told)),
         overlaps=(*_overlaps(told), *_numbered_twice(told)),
         endless=(*(_endless(told) if all_over else ()), *_ran_too_often(told)),
+        untold=tuple(untold(told.lines)),
     )
 
 

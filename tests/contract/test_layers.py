@@ -20,7 +20,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pool": {"domain", "sdk"} | OPEN,
     "engine": {"domain", "wire", "bus", "store", "files", "pool"} | OPEN,
     "webhooks": {"domain", "wire", "bus", "store"} | OPEN,
-    "api": {"domain", "wire", "bus", "store", "files", "engine.commands"} | OPEN,
+    "api": {"domain", "wire", "bus", "store", "files", "engine.commands", "engine.endpoints"}
+    | OPEN,
     "client": {"wire"} | OPEN,
     "scratch": set(),
     "cli": {"wire", "client", "domain.signing", "scratch"} | OPEN,

@@ -13,6 +13,7 @@ from jobd.api.openapi.document import OPERATIONS, build
 from jobd.api.openapi.shapes import LINKS
 from jobd.api.problems import PROBLEMS
 from jobd.domain.events import CALLBACK_TYPES
+from jobd.wire.webhooks import DAEMON_TYPES
 
 DOCUMENT: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(build()))
 COMPONENTS = DOCUMENT["components"]
@@ -22,10 +23,11 @@ CODES = """
 400 malformed_body malformed_json unknown_parameter
 401 invalid_token unauthenticated
 403 forbidden origin_not_allowed
-404 batch_not_found job_not_found not_found
+404 batch_not_found delivery_not_found endpoint_not_found job_not_found not_found
 405 method_not_allowed
 406 not_acceptable
 408 body_timeout
+409 delivery_active endpoint_disabled
 409 idempotency_in_progress input_missing job_active job_already_finished job_already_retried
 409 job_completed job_failed nothing_to_retry result_not_ready upload_in_use
 410 batch_expired job_expired
@@ -36,7 +38,7 @@ CODES = """
 421 host_not_allowed
 422 batch_rejected callback_url_forbidden idempotency_key_reused unknown_kind validation_error
 426 upgrade_required
-429 quota_exceeded rate_limited too_many_batches too_many_streams too_many_uploads
+429 endpoint_limit quota_exceeded rate_limited too_many_batches too_many_streams too_many_uploads
 500 internal_error
 503 database_busy handler_unavailable handlers_not_loaded outcome_unknown queue_full starting
 503 storage_failed too_many_connections
@@ -193,4 +195,9 @@ def test_what_is_sent_of_its_own_accord_is_told_twice() -> None:
 
     assert list(job["job"]) == ["{$request.body#/callback_url}"]
     assert list(batch["batch"]) == ["{$request.query.callback_url}"]
-    assert DOCUMENT["webhooks"].keys() == {*CALLBACK_TYPES, "batch.completed"}
+    assert DOCUMENT["webhooks"].keys() == {
+        *CALLBACK_TYPES,
+        "batch.completed",
+        "webhook.test",
+        *DAEMON_TYPES,
+    }

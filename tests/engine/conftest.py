@@ -7,7 +7,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ class Engine:
         self.dispatcher.claimed(claims)
         self.when_claimed()
 
-    def _tell(self) -> None:
+    def _tell(self, _: Collection[str]) -> None:
         self.told += 1
 
     def _check_callback(self, url: str) -> None:

@@ -52,7 +52,7 @@ class House:
                     free_slots=lambda: self.free,
                     claimed=self._claimed,
                     died=self.deaths.append,
-                    messages=lambda: None,
+                    messages=lambda _: None,
                     runnable=lambda: None,
                 ),
             )

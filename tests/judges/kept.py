@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-_ID = re.compile(rb"\b(job|bat|req|msg|dlv)_[0-9a-f]{32}\b")
+_ID = re.compile(rb"\b(job|bat|req|msg|dlv|whe)_[0-9a-f]{32}\b")
 _MASKS = (
     (re.compile(rb'"uid:\d+"'), b'"uid:N"'),
     (re.compile(rb'"secret":"whsec_[A-Za-z0-9+/=]{44}"'), b'"secret":"whsec_S"'),

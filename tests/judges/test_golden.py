@@ -17,9 +17,9 @@ from jobd.domain.deliveries import Message
 from jobd.domain.jobs import Artifact, JobError, Progress, Result, Summary, Update
 from jobd.domain.statuses import Status
 from jobd.wire.times import from_ms
-from jobd.wire.webhooks import encode_notice
+from jobd.wire.webhooks import encode_job, encode_notice
 from jobd.wire.workers import Worker
-from tests.judges import kept
+from tests.judges import kept, webhooks
 from tests.support.clock import START_MS
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EVENT_STREAM = {"Accept": "text/event-stream"}
 
 Make = Callable[["Api"], Awaitable[bytes]]
-GOLDEN: dict[str, Make] = {}
+GOLDEN: dict[str, Make] = {**webhooks.GOLDEN}
 
 
 def golden(name: str) -> Callable[[Make], Make]:
@@ -315,6 +315,14 @@ async def token_created(api: Api) -> bytes:
 async def tokens(api: Api) -> bytes:
     await token_created(api)
     return (await api.get("/v1/tokens")).body
+
+
+@golden("webhook_of_job.json")
+async def webhook_of_job(api: Api) -> bytes:
+    job_id = (await failed(api)).rpartition("/")[2]
+    job = await api.readers.get(job_id)
+    assert job is not None
+    return encode_job(Message("msg_1", 1, job.event_id, "job.failed", START_MS, 1), job)
 
 
 @golden("webhook.json")

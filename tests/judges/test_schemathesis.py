@@ -66,12 +66,16 @@ def made(daemon: Daemon) -> dict[str, list[str]]:
         jobs = [post("/v1/jobs", json={"kind": kind}) for kind in ended]
         ahead = {"kind": "test.echo", "run_at": TOMORROW}
         jobs += [post("/v1/jobs", json=ahead) for _ in range(10)]
+        hook = {"url": "https://app.invalid/hooks"}
+        endpoints = [post("/v1/webhook-endpoints", json=hook) for _ in range(3)]
         artifact = post("/v1/jobs", json={"kind": "test.artifact"})
         return {
             "job": [*jobs, artifact],
             "artifact": [artifact],
             "bat": [post("/v1/batches", json={"jobs": [{"kind": "test.echo"}, ahead]})],
             "file": [post("/v1/uploads", content=b"a,b\n")],
+            "whe": endpoints,
+            "dlv": [post(f"/v1/webhook-endpoints/{one}/test") for one in endpoints],
         }
 
 
@@ -82,6 +86,7 @@ def test_every_exclusion_is_meant() -> None:
         ("listJobs", "invalid_page_token"),
         ("listBatches", "invalid_page_token"),
         ("listTokens", "invalid_page_token"),
+        ("listDeliveries", "invalid_page_token"),
         ("createBatch", "batch_rejected"),
         ("openWebSocket", "upgrade_required"),
     }

@@ -32,7 +32,8 @@ _MOST_INTERRUPTED = 5
 _CANCELLED = 0.2
 _FAILING = 0.1
 _FORGETFUL = 0.1
-"""The shares of jobs: cancelled, failing first, sent by one who goes away."""
+_TOLD = 0.5
+"""The shares of jobs: cancelled, failing first, sent by one who goes away, with a callback."""
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -150,7 +151,7 @@ class Client:
                 self._poll(next(iter(self._open)), {"Prefer": "wait=10; until=done"})
 
     def _submit(self, key: str) -> None:
-        body = {
+        body: dict[str, Any] = {
             "kind": "test.history",
             "metadata": {"key": key},
             "args": {
@@ -160,6 +161,8 @@ class Client:
                 "failures": int(self._random.random() < _FAILING),
             },
         }
+        if self._random.random() < _TOLD:
+            body["callback_url"] = f"unix:{hooks_beside(self._path)}:/hook"
         call = Call("submit", key)
         headers = {"Idempotency-Key": key, "Prefer": "respond-async"}
         if self._random.random() < _FORGETFUL:
@@ -234,6 +237,11 @@ class Client:
                 del self._over[next(iter(self._over))]
         elif job_id not in self._over:
             self._open[job_id] = key
+
+
+def hooks_beside(path: str) -> str:
+    """Return where the receiver of webhooks is, beside the daemon's socket."""
+    return str(Path(path).with_name("hooks"))
 
 
 def every_job(path: str) -> Iterator[dict[str, Any]]:

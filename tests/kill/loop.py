@@ -15,6 +15,7 @@ import queue
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -23,13 +24,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.checker import files, history
+from tests.checker import files, history, outbox
 from tests.kill import clients
+from tests.kill.hooks import Hooks
 
 JOBD = str(Path(sys.executable).parent / "jobd")
 CLIENTS = 4
 LONG = 0.04
 """The share of jobs that outlive a restart, or none could overlap."""
+SCHEDULE_S = [0.1, 0.2, 0.5, 1, 2, 5]
 _PATIENCE_S = 60.0
 _MAX_ACKS = 25
 _MAX_STARTUP_S = 0.5
@@ -57,6 +60,7 @@ class Result:
             "attempts": report.attempts,
             "attempts cut short": report.cut,
             "calls without an answer": report.unknown,
+            "events that a receiver had to be told of": report.owed,
             **{f"violations: {name}": len(found) for name, found in report.by_kind()},
             "seconds": round(self.seconds),
         }
@@ -68,12 +72,18 @@ class Result:
 class Victim:
     """`jobd serve` on one state folder, which dies without a word and comes back."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environ: str) -> None:
+        """Begin nothing yet; `environ` is for the daemon."""
         self.socket = str(folder / "s")
         config = folder / "jobd.toml"
-        config.write_text('[pool]\ncpu_workers = 2\ndrain_s = 10\n[log]\nlevel = "error"\n')
+        config.write_text(
+            '[pool]\ncpu_workers = 2\ndrain_s = 10\n[log]\nlevel = "error"\n'
+            f'[webhooks]\nallow_unix = ["{clients.hooks_beside(self.socket)}"]\n'
+            f"schedule_s = {SCHEDULE_S}\n"
+        )
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("JOBD_", "XDG_"))}
-        self._environ = clean | {"HOME": str(folder)}
+        self.database = folder / "state" / "jobd.db"
+        self._environ = clean | {"HOME": str(folder)} | environ
         state = ["--state-dir", str(folder / "state"), "--socket", self.socket]
         self._command = [JOBD, "serve", "--config", str(config), *state]
         self._process: subprocess.Popen[str] | None = None
@@ -125,6 +135,9 @@ class Crowd:
     """The client processes."""
 
     def __init__(self, victim: Victim, folder: Path, seed: int, long: float = LONG) -> None:
+        self._hooks = Hooks(
+            Path(clients.hooks_beside(victim.socket)), clients.Notes(folder, "hooks"), seed
+        )
         self._acks, acks = os.pipe()
         arguments = [victim.socket, str(folder), str(seed), str(long)]
         self._processes = [
@@ -171,6 +184,7 @@ class Crowd:
             with contextlib.suppress(BrokenPipeError):  # what it was not told any more
                 process.stdin.close()
         os.close(self._acks)
+        self._hooks.close()
 
 
 def run(folder: Path, cycles: int, seed: int, long: float = LONG) -> Result:
@@ -188,8 +202,15 @@ def run(folder: Path, cycles: int, seed: int, long: float = LONG) -> Result:
     finally:
         crowd.close()
         victim.close()
-    report = history.check(files.read(notes))
+    report = history.check([*files.read(notes), *told_in(victim.database)])
     return Result(cycles, early, time.monotonic() - began, report)
+
+
+def told_in(database: Path) -> list[history.Line]:
+    """Return what a database says of webhooks, as of now."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.row_factory = sqlite3.Row
+        return list(outbox.lines_of(connection, time.monotonic_ns()))
 
 
 def _kill(victim: Victim, crowd: Crowd, cycles: int, chance: random.Random) -> int:

@@ -198,7 +198,7 @@ class World:
             ahead=self.dispatcher.ahead,
             claimed=self._claimed,
             died=self.deaths.append,
-            messages=lambda: None,
+            messages=lambda _: None,
             runnable=lambda: self.kinds.lanes,
         )
         self.writer = Writer(GroupCommit(self.database, self.clock, RULES, around))

@@ -3,7 +3,7 @@
 A method is one of the repository's own commands, in a short form. It has caught a mutant when
 it ends with status 1 and says what it must: a tree that does not even start is not caught.
 
-Not here: the mutants (store.py, engine.py, ahead.py), running them (trial.py).
+Not here: the mutants (store.py, engine.py, ahead.py, hooks.py), running them (trial.py).
 """
 
 import sys

@@ -5,7 +5,7 @@ must notice. Prints a row for each; exits 1 when one survives, or its patch no l
 or when a command complains of the tree as it is. `--minutes` begins again, with the commands'
 seeds moved on, until the time is over.
 
-Not here: what is changed (store.py, engine.py, ahead.py), how it is run (trial.py).
+Not here: what is changed (store.py, engine.py, ahead.py, hooks.py), how it is run (trial.py).
 """
 
 # ruff: noqa: T201 - printing is what it is for

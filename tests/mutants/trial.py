@@ -1,6 +1,6 @@
 """Runs mutants: each in a copy of the tree, through its method.
 
-Not here: the mutants (store.py, engine.py, ahead.py), the table (run.py).
+Not here: the mutants (store.py, engine.py, ahead.py, hooks.py), the table (run.py).
 """
 
 import compileall
@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.mutants import ahead, engine, store
+from tests.mutants import ahead, engine, hooks, store
 from tests.mutants.mutant import ByTests, Method, Mutant, together
 
 ROOT = Path(__file__).parents[2]
-MUTANTS = (*store.MUTANTS, *engine.MUTANTS, *ahead.MUTANTS)
+MUTANTS = (*store.MUTANTS, *engine.MUTANTS, *ahead.MUTANTS, *hooks.MUTANTS)
 TRIALS = [(mutant, method) for mutant in MUTANTS for method in mutant.methods]
 _PATIENCE_S = 400.0
 _AT_ONCE = 2

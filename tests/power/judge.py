@@ -3,7 +3,7 @@
 The store opens it as at any start, and it is sound. What clients were told before the cut is
 in it, as the history checker has it. The files that its rows name are there, whole.
 
-Not here: how the state came to be (disk.py), promises 1 to 4 themselves (tests/checker).
+Not here: how the state came to be (disk.py), promises 1 to 4 and 9 themselves (tests/checker).
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from jobd.store.database import Database, DatabaseUnusable
 from tests.checker.history import HistoryError, Line, check
+from tests.checker.outbox import lines_of
 
 _FINALS = """
 SELECT job_id, status, attempt AS most_runs,
@@ -74,7 +75,8 @@ def _wrong(
     rows = connection.execute(_FINALS).fetchall()
     finals = [{"op": "final", "who": "state", "at": cut_ns + 1, **dict(row)} for row in rows]
     with contextlib.suppress(HistoryError):  # too early: nobody was told enough to prove anything
-        yield from check([*told_before(lines, cut_ns), *finals], all_over=False).violations
+        shown = [*finals, *lines_of(connection, cut_ns + 1)]
+        yield from check([*told_before(lines, cut_ns), *shown], all_over=False).violations
     for row in connection.execute(_KEYS):
         yield f"the key {row['key']} of {row['job_id']} stands for {row['promised']}"
     for row in connection.execute(_FILES):

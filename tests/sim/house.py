@@ -9,14 +9,18 @@ Not here: when it is killed (chaos.py), what its clients ask (clients.py).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from jobd.bus import Bus
 from jobd.config import Config, Jobs, Limits, Queue, Webhooks
 from jobd.config import Retention as Keeping
 from jobd.domain.backoff import BackoffPolicy
+from jobd.domain.breaker import BreakerRules
 from jobd.domain.catalog import Catalog, HandlerSpec, Lane
 from jobd.domain.deliveries import parse_target
+from jobd.domain.endpoints import EndpointChange, NewEndpoint
+from jobd.domain.errors import JobdError
 from jobd.engine.commands import Commands
 from jobd.engine.dispatcher import Dispatcher
 from jobd.engine.kinds import Kinds
@@ -30,7 +34,9 @@ from jobd.store.readers import Readers
 from jobd.store.rules import rules_of
 from jobd.store.writer import Writer
 from jobd.webhooks import egress
+from jobd.webhooks.aftermath import Aftermath
 from jobd.webhooks.deliverer import Deliverer
+from jobd.webhooks.receivers import Lines
 from jobd.wire.webhooks import encode_notice
 from tests.sim.child import SHORT
 from tests.sim.disk import Disk, SimDatabase
@@ -39,15 +45,16 @@ from tests.sim.receiver import SimSender
 from tests.sim.weather import SimClock, stream
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
+    from jobd.domain.breaker import BreakerState
     from jobd.domain.deliveries import Message
     from jobd.domain.events import Event
     from jobd.domain.jobs import Claim
     from jobd.files.layout import Layout
     from tests.sim.hands import Hands
     from tests.sim.loop import Life
+    from tests.sim.receiver import Received
     from tests.sim.weather import Machine
 
 CONFIG = Config(
@@ -63,6 +70,14 @@ KINDS: dict[str, Lane] = {
     "sim.io": "io",
     "sim.moves": "cpu",
 }
+ENDPOINT = NewEndpoint(
+    endpoint_id="whe_1",
+    principal="uid:0",
+    url="https://endpoint.example/hook",
+    secret="whsec_" + "A" * 32,
+    kinds=("sim.cpu", "sim.io"),
+)
+BREAKER = BreakerRules(failures=3, first_wait_s=5, longest_wait_s=20)
 SETTLE_S = 5.0
 WEBHOOKS_GRACE_S = 5.0
 
@@ -79,7 +94,7 @@ class House:
         seed: int,
         layout: Layout,
         died: Callable[[BaseException], None],
-        received: Counter[str],
+        received: Received,
     ) -> None:
         self.life = life
         self.serving = False
@@ -109,9 +124,14 @@ class House:
         self.database = SimDatabase(self._disk, self._died)
         self.readers = Readers(self.database)
         self.deliverer = self._deliverer()
-        self.deliverer.start()
         self.writer = self._writer()
         await self.writer.start()
+        self.deliverer.start(
+            Aftermath(
+                Deliveries(self.database, self.clock), self.writer, self.clock, tell=self._tell
+            ),
+            Lines(BREAKER, self._breaker_moved),
+        )
         self.recovering = True
         await self.writer.recover()
         self.recovering = False
@@ -123,6 +143,7 @@ class House:
         self.begin(self.writer.count())
         self.begin(self._retention().run())
         self.begin(self.install(lanes))
+        self.begin(self._keep_endpoint())
         self.serving = True
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -136,6 +157,19 @@ class House:
             await work
         except Exception as error:  # noqa: BLE001 - it ends the daemon
             self._died(error)
+
+    async def _keep_endpoint(self) -> None:
+        """Register an endpoint, or enable it again if it has been disabled."""
+        with contextlib.suppress(JobdError):
+            mine = self.writer.endpoints.of(ENDPOINT.principal)
+            if not mine:
+                await self.writer.add_endpoint(ENDPOINT)
+            elif not mine[0].enabled:
+                self._disk.weather.counts[f"endpoint {mine[0].disabled_reason}"] += 1
+                change = EndpointChange(
+                    endpoint_id=ENDPOINT.endpoint_id, principal=ENDPOINT.principal, enabled=True
+                )
+                await self.writer.change_endpoint(change)
 
     async def install(self, lanes: dict[str, Lane]) -> None:
         """Have these kinds, and no other."""
@@ -173,9 +207,11 @@ class House:
         self.bus.publish(events)
 
     def _deliverer(self) -> Deliverer:
-        async def render(message: Message) -> bytes | None:
-            jobs = await self.readers.get_many([message.seq])
-            return encode_notice(message, jobs[message.seq]) if jobs else None
+        async def render(messages: Sequence[Message]) -> list[bytes | None]:
+            jobs = await self.readers.get_many([one.seq for one in messages])
+            return [
+                encode_notice(one, jobs[one.seq]) if one.seq in jobs else None for one in messages
+            ]
 
         return Deliverer(
             Deliveries(self.database, self.clock),
@@ -187,6 +223,12 @@ class House:
             random=self._random,
             died=self._died,
         )
+
+    def _breaker_moved(self, _: str, old: BreakerState, new: BreakerState) -> None:
+        self._disk.weather.counts[f"breaker {old} → {new}"] += 1
+
+    def _tell(self, type_: str, _: Mapping[str, Any]) -> None:
+        self._disk.weather.counts[f"the operator is told of {type_}"] += 1
 
     def _commands(self) -> Commands:
         return Commands(

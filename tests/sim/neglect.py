@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from tests.sim.disk import Disk
 
 GRACE_S = 2.9
-ATTEMPT_S = 40.0
-"""How long an attempt at a receiver that hangs may take, and be recorded."""
+ATTEMPT_S = 80.0
+"""How long two attempts at a receiver that hangs may take, with the breaker's wait between
+them, and be recorded."""
 
 _QUEUED = "SELECT seq, event_id, lane, queue FROM jobs WHERE status = 'queued'"
 _RUNNING = "SELECT queue FROM jobs WHERE status = 'processing'"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from jobd.domain.events import CALLBACK_TYPES, TERMINAL_TYPES
 from jobd.domain.statuses import INITIAL, MOVES, TERMINAL, Status
 
 if TYPE_CHECKING:
@@ -23,13 +24,17 @@ SELECT
   seq, jobs.job_id, status, attempt, lease_token, queue, retry_of, cancel_requested, run_at,
   expires_at, error, body, jobs.lane, kind, priority, parked_at, start_before,
   failures, crashes, interrupted, released, snoozes, created_at,
-  (SELECT count(*) FROM deliveries WHERE deliveries.seq = jobs.seq AND next_attempt_at IS NOT NULL)
+  (SELECT count(*) FROM deliveries WHERE deliveries.seq = jobs.seq AND next_attempt_at IS NOT NULL),
+  jobs.principal, callback_mask
 FROM jobs LEFT JOIN job_results USING (seq)
 """
 _EVENTS = "SELECT id, seq, type, attempt FROM events WHERE id > ? ORDER BY id"
+_ENDPOINTS = "SELECT endpoint_id, principal, kinds FROM webhook_endpoints WHERE enabled"
 _QUEUES = "SELECT name, concurrency, concurrency_set, paused FROM queues"
 _ARGS = "SELECT args FROM job_inputs WHERE seq = ?"
 _KEYS = "SELECT principal, key, count(*) FROM idempotency GROUP BY 1, 2 HAVING count(*) > 1"
+
+CALLBACK = "https://receiver.example"
 
 YOUNG_MS = 100_000
 """A job of that age is not expired by any clock."""
@@ -64,6 +69,8 @@ class Row(NamedTuple):
     snoozes: int
     created_at: int
     unsettled: int
+    principal: str
+    callback_mask: int
 
     @property
     def end(self) -> tuple[Any, ...]:
@@ -119,6 +126,8 @@ class Oracle:
         self.transitions: Counter[str] = Counter()
         self.violations: list[str] = []
         self.newest_event = 0
+        self.owed: dict[int, tuple[int, list[str]]] = {}
+        """By event, its job and who has to be told of it."""
         self._too_many = 0
         self._tokens: set[str] = set()
 
@@ -187,6 +196,8 @@ class Oracle:
             self.newest_event = id_
             word = type_.removeprefix("job.")
             self._note("event", seq, word, attempt)
+            if seq in jobs:
+                self.owed[id_] = seq, self._receivers(connection, jobs[seq], type_)
             if word == "cancel_requested":
                 continue
             old = self.told.get(seq)
@@ -201,6 +212,14 @@ class Oracle:
         for seq, row in jobs.items():
             if self.told.get(seq) != row.status:
                 self.wrong(f"job {seq} is {row.status} and its events say {self.told.get(seq)}")
+
+    def _receivers(self, connection: sqlite3.Connection, row: Row, type_: str) -> list[str]:
+        """Return who is to be told of an event, as the commit has it."""
+        to = [CALLBACK] if row.callback_mask >> CALLBACK_TYPES.index(type_) & 1 else []
+        for endpoint_id, principal, kinds in connection.execute(_ENDPOINTS).fetchall():
+            wanted = row.kind in msgspec.json.decode(kinds) and type_ in TERMINAL_TYPES
+            to += [endpoint_id] if wanted and principal == row.principal else []
+        return to
 
     def _comes_back(self, row: Row) -> None:
         if row.cancel_requested:

@@ -13,11 +13,13 @@ from tests.sim.weather import pause
 
 if TYPE_CHECKING:
     import random
-    from collections import Counter
+    from collections.abc import Callable
 
     from jobd.domain.clock import Clock
     from jobd.webhooks.sender import Post
     from tests.sim.weather import Weather
+
+    Received = Callable[[Post], None]
 
 TIMEOUT_S = 20.0
 ANSWERS = {"takes it": 5, "fails": 3, "hangs": 1, "loses its answer": 2, "is down": 2, "is gone": 1}
@@ -27,9 +29,10 @@ class SimSender(Sender):
     """Attempts that reach nobody."""
 
     def __init__(
-        self, clock: Clock, rng: random.Random, weather: Weather, received: Counter[str]
+        self, clock: Clock, rng: random.Random, weather: Weather, received: Received
     ) -> None:
         # of the base nothing is used: it is the type that the deliverer asks for
+        self.timeout_s = TIMEOUT_S
         self._clock = clock
         self._rng = rng
         self._weather = weather
@@ -46,7 +49,7 @@ class SimSender(Sender):
         try:
             await pause(self._rng.uniform(0.001, 0.5))
             if answer in {"takes it", "loses its answer"}:
-                self._received[post.message_id] += 1
+                self._received(post)
             if answer in {"hangs", "loses its answer"}:
                 await pause(TIMEOUT_S)
         finally:

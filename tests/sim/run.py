@@ -29,6 +29,8 @@ from tests.sim.receiver import ANSWERS
 from tests.sim.weather import Strike
 from tests.sim.world import Outcome, simulate
 
+BREAKER_MOVES = ("closed → open", "open → half-open", "half-open → open", "half-open → closed")
+
 NEEDED = frozenset(
     [f"move: new → {status}" for status in INITIAL]
     + [f"move: {old} → {new}" for old, news in MOVES.items() for new in news]
@@ -44,6 +46,9 @@ NEEDED = frozenset(
         for how in ("twice", "beside its successor")
     ]
     + ["fault: callback succeeded", "fault: callback dead", "fault: worker ignores a cancel"]
+    + [f"fault: breaker {move}" for move in BREAKER_MOVES]
+    + [f"fault: endpoint {reason}" for reason in ("gone",)]
+    + ["fault: the operator is told of webhook.endpoint_disabled"]
     + [f"killed: ({how})" for how in ("killed", "broke", "drains")]
     + [
         f"killed: {where}"

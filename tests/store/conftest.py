@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,9 +12,11 @@ import pytest
 
 from jobd.domain.ahead import NOTHING, Ahead
 from jobd.domain.catalog import Lane
+from jobd.domain.endpoints import ID_PREFIX, Endpoint, NewEndpoint
 from jobd.domain.events import Event
 from jobd.domain.ids import IdSource
 from jobd.domain.jobs import Claim, IdempotencyKey, Job, NewJob, Settlement, Submitted
+from jobd.domain.signing import new_secret
 from jobd.domain.statuses import Status
 from jobd.store.database import Database
 from jobd.store.group_commit import Around, GroupCommit
@@ -40,6 +42,7 @@ class Seen:
         self.events: list[Event] = []
         self.claims: list[Claim] = []
         self.log: list[str] = []
+        self.receivers: set[str] = set()
         self.deaths: list[BaseException] = []
         self.claim_made = asyncio.Event()
         self.kinds: Mapping[str, Lane] | None = None
@@ -60,8 +63,9 @@ class Seen:
             self.ahead = Ahead(self.ahead.room - share, self.ahead.shares)
         self.claim_made.set()
 
-    def messages(self) -> None:
+    def messages(self, receivers: Collection[str]) -> None:
         self.log.append("messages")
+        self.receivers |= set(receivers)
 
     def types(self, seq: int) -> list[str]:
         """What was published of one job."""
@@ -85,6 +89,7 @@ class Store:
         self.seen = seen
         self.clock = clock
         self.new_job = new_job
+        self._ids = IdSource()
 
     async def submit(self, **fields: Any) -> Submitted:
         return await self.writer.submit(self.new_job(**fields))
@@ -115,6 +120,19 @@ class Store:
 
     async def settle(self, claim: Claim, status: Status, **fields: Any) -> None:
         await self.writer.settle(Settlement(claim.seq, claim.token, status, **fields))
+
+    async def endpoint(self, **fields: Any) -> Endpoint:
+        """Register an endpoint that is told of the ends of all jobs, but for `fields`."""
+        return await self.writer.add_endpoint(self.new_endpoint(**fields))
+
+    def new_endpoint(self, **fields: Any) -> NewEndpoint:
+        plain: dict[str, Any] = {
+            "endpoint_id": self._ids.next(ID_PREFIX, self.clock.ms),
+            "principal": "uid:1000",
+            "url": "https://example.com/registered",
+            "secret": new_secret(),
+        }
+        return NewEndpoint(**plain | fields)
 
     async def job(self, job_id: str) -> Job:
         job = await self.readers.get(job_id, detail=True)

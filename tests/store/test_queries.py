@@ -25,6 +25,9 @@ MAY_BE_WALKED = {"progress", "meta", "tokens", "sqlite_schema", "sqlite_sequence
 SEQS = "seq>? AND seq<?"
 ROWIDS = "rowid>? AND rowid<?"
 OF_KIND = "principal=? AND queue=? AND kind=?"
+IDS = "delivery_id>? AND delivery_id<?"
+OF_PRINCIPAL = "principal=? AND status=?"
+OF_RECEIVER = "receiver=? AND status=?"
 GROUP = "principal=? AND status=? AND queue=? AND kind=?"
 
 
@@ -73,6 +76,16 @@ def test_no_statement_walks_a_table(schema: sqlite3.Connection, file: str, name:
         ),
         ("listing.sql", "parked", f"jobs_parked_listed ({SEQS})"),
         ("listing.sql", "of_batch", f"jobs_of_batch (batch_seq=? AND {ROWIDS})"),
+        ("deliveries.sql", "next_receiver", "deliveries_due (receiver>?)"),
+        ("deliveries.sql", "due", "deliveries_due (receiver=? AND next_attempt_at<?)"),
+        ("deliveries.sql", "next_due", "deliveries_due (receiver=? AND next_attempt_at>?)"),
+        ("deliveries.sql", "oldest", "deliveries_ageing"),
+        ("deliveries.sql", "kill", "deliveries_due (receiver=? AND next_attempt_at>?)"),
+        ("deliveries.sql", "kill_overdue", "deliveries_ageing (begun_at<?)"),
+        ("delivery_log.sql", "of_principal", f"deliveries_listed ({OF_PRINCIPAL} AND {IDS})"),
+        ("delivery_log.sql", "of_receiver", f"deliveries_of_receiver ({OF_RECEIVER} AND {IDS})"),
+        ("delivery_log.sql", "of_job", "deliveries_of_job (seq=? AND delivery_id<?)"),
+        ("outbox.sql", "drop_expired", "deliveries_expiring (ended_at<?)"),
         ("readers.sql", "events", "events_of_job (seq=? AND id>?)"),
         ("retention.sql", "expiring", "jobs_expiring (expires_at>?)"),
         ("retention.sql", "expired_keys", "idempotency_expiring (expires_at<?)"),

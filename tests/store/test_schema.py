@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobd.domain.deliveries import receiver_of
 from jobd.store.database import Database
 from jobd.store.schema import install_guards, migrate, migrations
 
@@ -122,4 +123,31 @@ async def test_a_file_of_any_older_version_keeps_its_rows(tmp_path: Path, versio
     for table, row in before.items():
         rows = new.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
         assert row in [found[: len(row)] for found in rows], table
+    new.close()
+
+
+URLS = (
+    "https://A.example.com/x/y?z=http://",
+    "http://127.0.0.1:8080?x=/",
+    "https://[2001:db8::1]:8443",
+    "unix:/run/app.sock:/hooks/jobd?x",
+)
+
+
+async def test_what_waited_before_there_were_receivers_has_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "jobd.db"
+    old = of_version(path, 6)
+    for n, url in enumerate(URLS):
+        old.execute(
+            "INSERT INTO deliveries (delivery_id, message_id, seq, principal, url, status,"
+            " created_at, next_attempt_at) VALUES (?, 'msg_1', 1, 'me', ?, 'pending', 5, 6)",
+            (f"dlv_{n}", url),
+        )
+    old.close()
+
+    await (await Database.open(path)).close()
+
+    new = sqlite3.connect(path)
+    rows = new.execute("SELECT url, receiver, begun_at, ended_at FROM deliveries").fetchall()
+    assert rows == [(url, receiver_of(url), 5, None) for url in URLS]
     new.close()

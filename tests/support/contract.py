@@ -74,10 +74,10 @@ def _routes() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
 
 
 def operation_of(method: str, path: str) -> dict[str, Any] | None:
-    """Return the operation of a method and a path; a path without variables comes first."""
+    """Return the operation of a method and a path; one without variables stands alone."""
     found = [operations for pattern, operations in _routes() if pattern.fullmatch(path)]
     exact = document()["paths"].get(path)
-    for operations in [exact, *found] if exact else found:
+    for operations in [exact] if exact else found:
         if method.lower() in operations:
             operation: dict[str, Any] = operations[method.lower()]
             return operation

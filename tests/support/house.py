@@ -72,7 +72,7 @@ class House:
                     free_slots=lambda: {"cpu": self._slots},
                     claimed=self._take,
                     died=lambda _: None,
-                    messages=lambda: None,
+                    messages=lambda _: None,
                     runnable=lambda: None,
                 ),
             )

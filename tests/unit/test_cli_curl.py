@@ -126,7 +126,17 @@ def test_a_file_of_jobs_is_named_and_not_printed(capsys: Capture, tmp_path: Path
     ]
 
 
-OWN_DAEMON = {"serve", "dev", "demo", "service unit", "plugins check", "plugins new", "help"}
+OWN_DAEMON = {
+    "serve",
+    "dev",
+    "demo",
+    "service unit",
+    "plugins check",
+    "plugins new",
+    "webhooks listen",
+    "webhooks verify",
+    "help",
+}
 
 
 def test_no_command_that_calls_the_daemon_lacks_it() -> None:

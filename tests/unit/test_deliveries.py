@@ -8,8 +8,12 @@ from jobd.domain.deliveries import (
     DeliveryStatus,
     Target,
     Verdict,
+    age_limit_s,
+    has_failed_too_long,
     next_attempt,
     parse_target,
+    pause_s,
+    speaks_of_receiver,
 )
 from jobd.domain.errors import Invalid
 from jobd.webhooks.egress import Policy
@@ -56,6 +60,56 @@ def test_waits_are_spread_by_a_tenth(drawn: float, wait_s: float) -> None:
     verdict = next_attempt(SCHEDULE_S, attempt(2), lambda: drawn)
 
     assert verdict.delay_s == pytest.approx(wait_s, rel=1e-3)
+
+
+def test_a_new_schedule_begins_at_its_beginning() -> None:
+    again = next_attempt(SCHEDULE_S, attempt(5), middle, earlier=4)
+    last = next_attempt(SCHEDULE_S, attempt(8), middle, earlier=4)
+
+    assert again.delay_s == pytest.approx(5.0)
+    assert last.dead_reason == "exhausted"
+
+
+@pytest.mark.parametrize(
+    ("ended", "wait_s"),
+    [
+        (attempt(status=429, retry_after="60"), 60.0),
+        (attempt(status=503, retry_after="60"), 60.0),
+        (attempt(status=500, retry_after="60"), 0.0),
+        (attempt(status=429), 0.0),
+        (attempt(error="timeout"), 0.0),
+    ],
+)
+def test_who_is_busy_may_ask_to_be_left_alone(ended: DeliveryAttempt, wait_s: float) -> None:
+    assert pause_s(ended) == wait_s
+
+
+@pytest.mark.parametrize(
+    ("ended", "speaks"),
+    [
+        (attempt(status=500), True),
+        (attempt(error="timeout"), True),
+        (attempt(status=200, error=None), True),
+        (attempt(status=410), False),
+        (attempt(error="blocked_address"), False),
+    ],
+)
+def test_what_says_how_a_receiver_is(ended: DeliveryAttempt, *, speaks: bool) -> None:
+    assert speaks_of_receiver(ended) == speaks
+
+
+def test_an_endpoint_has_five_days() -> None:
+    day_ms = 86_400_000
+
+    assert not has_failed_too_long(None, 5 * day_ms)
+    assert not has_failed_too_long(0, 5 * day_ms - 1)
+    assert has_failed_too_long(0, 5 * day_ms)
+
+
+def test_a_schedule_may_take_its_waits_with_jitter_and_its_attempts() -> None:
+    longest_s = sum(1.1 * wait_s for wait_s in SCHEDULE_S) + 4 * 20
+
+    assert longest_s < age_limit_s(SCHEDULE_S, 20) < longest_s + 120
 
 
 @pytest.mark.parametrize(

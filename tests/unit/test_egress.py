@@ -2,6 +2,7 @@
 
 import socket
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -204,3 +205,12 @@ def test_only_addresses_pass_the_gate(address: str) -> None:
 def test_a_wrong_setting_is_named(settings: dict[str, list[str]], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         policy(**{"allow_http": False, "allow_private": [], "allow_unix": []} | settings)  # type: ignore[arg-type]
+
+
+def test_the_daemon_never_sends_to_itself(tmp_path: Path) -> None:
+    own, other = tmp_path / "jobd.sock", tmp_path / "other"
+    other.symlink_to(own)
+
+    for path in (own, other):
+        with pytest.raises(ValueError, match="is jobd's own socket"):
+            policy(allow_http=False, allow_private=[], allow_unix=[str(path)], own_socket=str(own))

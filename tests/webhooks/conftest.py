@@ -4,7 +4,15 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,15 +21,23 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
 from jobd.domain.deliveries import Attempted, Due, Message
+from jobd.domain.endpoints import ID_PREFIX, Endpoint, NewEndpoint
 from jobd.domain.ids import IdSource
+from jobd.domain.signing import new_secret
 from jobd.store.database import Database
-from jobd.store.deliveries import Deliveries, NewDelivery, insert_messages
+from jobd.store.deliveries import Deliveries
+from jobd.store.group_commit import Around, GroupCommit
+from jobd.store.outbox import NewDelivery, insert_messages
+from jobd.store.rules import Rules
+from jobd.store.writer import Writer
+from jobd.webhooks.aftermath import Aftermath
 from jobd.webhooks.deliverer import Deliverer
 from jobd.webhooks.egress import Policy
 from jobd.webhooks.sender import Sender
 
 SCHEDULE_S = (5.0, 60.0)
 PRINCIPAL = "uid:1000"
+RULES = Rules(max_age_ms=1, handler_missing_ms=1, queued_jobs=1, queued_jobs_per_principal=1)
 
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -163,9 +179,9 @@ class Watched(Deliveries):
         self.looks = 0
         self._news = asyncio.Condition()
 
-    async def due(self, limit: int, in_flight: Collection[str]) -> list[Due]:
+    async def due(self, receiver: str, limit: int, in_flight: Collection[str]) -> list[Due]:
         self.looks += 1
-        return await super().due(limit, in_flight)
+        return await super().due(receiver, limit, in_flight)
 
     async def record(self, ended: Sequence[Attempted]) -> None:
         await super().record(ended)
@@ -188,28 +204,64 @@ class Outbox:
         self.clock = clock
         self.policy = policy
         self.deliveries = Watched(database, clock)
-        self.rendered: list[str] = []
         self.deaths: list[BaseException] = []
+        self.writer = self._writer()
+        self.told: list[tuple[str, Any]] = []
+        """What the operator was told."""
+        self.rendered: list[str] = []
         self.bodies: Callable[[Message], bytes | None] = lambda one: f'{{"n":{one.seq}}}'.encode()
         self._ids = IdSource()
+        self._deliverer: Deliverer | None = None
+
+    def _writer(self) -> Writer:
+        around = Around(
+            free_slots=dict,
+            runnable=lambda: None,
+            claimed=lambda _: None,
+            publish=lambda _: None,
+            messages=self.told_of,
+            died=self.deaths.append,
+        )
+        return Writer(GroupCommit(self.database, self.clock, RULES, around))
+
+    def told_of(self, receivers: Collection[str]) -> None:
+        if self._deliverer is not None:
+            self._deliverer.wake(receivers)
+
+    def _tell(self, type_: str, data: Mapping[str, Any]) -> None:
+        self.told.append((type_, dict(data)))
+
+    async def endpoint(self, url: str, **fields: Any) -> Endpoint:
+        """Register an endpoint."""
+        new = {"principal": PRINCIPAL, "secret": new_secret(), **fields}
+        endpoint_id = self._ids.next(ID_PREFIX, self.clock.ms)
+        return await self.writer.add_endpoint(NewEndpoint(endpoint_id=endpoint_id, url=url, **new))
+
+    async def tell_endpoint(self, endpoint: Endpoint, count: int = 1) -> list[str]:
+        """Store so many messages for an endpoint; return the delivery ids."""
+        rows = [self._row(endpoint.url, n, endpoint_id=endpoint.endpoint_id) for n in range(count)]
+        await self.database.run(lambda connection: insert_messages(connection, rows))
+        self.told_of([endpoint.endpoint_id])
+        return [row.delivery_id for row in rows]
+
+    def _row(self, url: str, seq: int, **fields: Any) -> NewDelivery:
+        return NewDelivery(
+            message_id=fields.pop("message_id", None) or self._ids.next("msg_", self.clock.ms),
+            delivery_id=self._ids.next("dlv_", self.clock.ms),
+            seq=seq,
+            event_id=seq * 10,
+            type="job.completed",
+            at_ms=self.clock.ms,
+            url=url,
+            **{"principal": PRINCIPAL, **fields},
+        )
 
     async def tell(self, *urls: str, seq: int = 1, principal: str = PRINCIPAL) -> list[str]:
         """Store one message for these URLs, as the writer would; return the delivery ids."""
         message_id = self._ids.next("msg_", self.clock.ms)
-        rows = [
-            NewDelivery(
-                message_id,
-                self._ids.next("dlv_", self.clock.ms),
-                seq,
-                seq * 10,
-                "job.completed",
-                self.clock.ms,
-                url,
-                principal,
-            )
-            for url in urls
-        ]
+        rows = [self._row(url, seq, message_id=message_id, principal=principal) for url in urls]
         await self.database.run(lambda connection: insert_messages(connection, rows))
+        self.told_of({row.receiver for row in rows})
         return [row.delivery_id for row in rows]
 
     @contextlib.asynccontextmanager
@@ -233,14 +285,16 @@ class Outbox:
             random=lambda: 0.5,
             died=self.deaths.append,
         )
-        deliverer.start()
+        deliverer.start(Aftermath(self.deliveries, self.writer, self.clock, tell=self._tell))
+        self._deliverer = deliverer
         yield deliverer
+        self._deliverer = None
         await deliverer.stop(grace_s)
         await sender.close()
 
-    async def _render(self, message: Message) -> bytes | None:
-        self.rendered.append(message.message_id)
-        return self.bodies(message)
+    async def _render(self, messages: Sequence[Message]) -> list[bytes | None]:
+        self.rendered += [message.message_id for message in messages]
+        return [self.bodies(message) for message in messages]
 
     async def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Look into the file."""
@@ -328,8 +382,10 @@ def open_outbox(tmp_path: Path, clock: HandClock) -> Iterator[OpenOutbox]:
         outbox = Outbox(database, clock, Policy(**policy))
         opened.append(outbox)
         try:
+            await outbox.writer.start()
             yield outbox
         finally:
+            await outbox.writer.close()
             await database.close()
 
     yield open_

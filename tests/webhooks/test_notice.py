@@ -8,7 +8,8 @@ import pytest
 from jobd.domain.deliveries import Message, RotatedSecret
 from jobd.domain.jobs import Job
 from jobd.domain.statuses import Status
-from jobd.wire.webhooks import Webhook, encode_notice, render_rotated
+from jobd.wire.endpoints import render_rotated
+from jobd.wire.webhooks import Webhook, encode_notice
 
 JOB_ID = "job_019b76daa400700080000000000000aa"
 START_MS = 1_767_225_600_000

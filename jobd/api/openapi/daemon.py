@@ -22,7 +22,6 @@ from jobd.wire.queues import Queue, QueueList, QueuePatch
 from jobd.wire.status import Health, Status
 from jobd.wire.tokens import NewToken, TokenList, TokenRequest
 from jobd.wire.uploads import Upload
-from jobd.wire.webhooks import RotatedEndpoint, RotateRequest
 from jobd.wire.workers import WorkerList
 
 _UPLOAD = "/v1/uploads/{file_id}"
@@ -179,16 +178,6 @@ UPLOADS = (
 )
 
 OTHERS = (
-    Operation(
-        method="POST",
-        path="/v1/webhook-endpoints/default/rotate-secret",
-        id="rotateDefaultSecret",
-        tag="webhooks",
-        summary="Make a new secret for the signatures of callbacks",
-        body=Body((Content(RotateRequest),), required=False),
-        answers=(Answer(200, "The new secret, shown this once.", (Content(RotatedEndpoint),)),),
-        problems=(*WRITTEN, *SENT),
-    ),
     Operation(
         method="GET",
         path="/v1/queues",

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from jobd import __version__
-from jobd.api.openapi import batches, daemon, jobs
+from jobd.api.openapi import batches, daemon, jobs, webhooks
 from jobd.api.openapi.parameters import HEADERS, OF_PROBLEMS, PARAMETERS
 from jobd.api.openapi.schemas import components, example_of, ref
 from jobd.api.openapi.shapes import (
@@ -29,7 +29,7 @@ from jobd.domain.events import CALLBACK_TYPES
 from jobd.domain.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from jobd.wire.batches import BatchWebhook
 from jobd.wire.problems import MEDIA_TYPE, Problem, type_uri
-from jobd.wire.webhooks import Webhook
+from jobd.wire.webhooks import DAEMON_TYPES, TEST, DaemonWebhook, Webhook
 
 Document = dict[str, Any]
 
@@ -38,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *daemon.STREAMS,
     *batches.OPERATIONS,
     *daemon.UPLOADS,
+    *webhooks.OPERATIONS,
     *daemon.OTHERS,
 )
 
@@ -54,6 +55,11 @@ _TOKEN = {
     "scheme": "bearer",
     "description": "The token of a principal, or of the one job that is asked for.",
 }
+_WEBHOOKS: dict[str, type[msgspec.Struct]] = {
+    BATCH_COMPLETED: BatchWebhook,
+    **dict.fromkeys((TEST, *DAEMON_TYPES), DaemonWebhook),
+}
+"""Bodies of those that tell of no job."""
 
 _HEADER = "#/components/headers/"
 _ALWAYS = "-always"
@@ -76,7 +82,13 @@ def build(public_url: str = "") -> Document:
     """Return the whole document; without a public URL its paths are relative."""
     structs = {struct for operation in OPERATIONS for struct in _structs(operation)}
     schemas = components(
-        [Problem, Webhook, BatchWebhook, *sorted(structs, key=lambda one: one.__name__)]
+        [
+            Problem,
+            Webhook,
+            BatchWebhook,
+            DaemonWebhook,
+            *sorted(structs, key=lambda one: one.__name__),
+        ]
     )
     paths: defaultdict[str, Document] = defaultdict(dict)
     for operation in OPERATIONS:
@@ -101,7 +113,7 @@ def build(public_url: str = "") -> Document:
         "paths": dict(paths),
         "webhooks": {
             type_: {"post": _webhook(type_, f"on{_camel(type_)}", schemas)}
-            for type_ in (*CALLBACK_TYPES, BATCH_COMPLETED)
+            for type_ in (*CALLBACK_TYPES, BATCH_COMPLETED, TEST, *DAEMON_TYPES)
         },
         "components": {
             "schemas": schemas,
@@ -271,7 +283,7 @@ def _webhook(type_: str, id_: str, schemas: Document) -> Document:
         TIMESTAMP_HEADER: "When it was sent: seconds since the epoch.",
         SIGNATURE_HEADER: "One signature or several, with a space between.",
     }
-    body = ref(BatchWebhook if type_ == BATCH_COMPLETED else Webhook)
+    body = ref(_WEBHOOKS.get(type_, Webhook))
     example = {**example_of(body, schemas), "type": type_}
     return {
         "operationId": id_,

@@ -7,8 +7,18 @@ client must bear them. Not here: what a field means, which is said where it is d
 from typing import Any, get_args
 
 from jobd.api.problems import PROBLEMS
+from jobd.domain.deliveries import MAX_URL_CHARS, AttemptError, DeadReason
+from jobd.domain.endpoints import (
+    EVENT_TYPES,
+    MAX_DESCRIPTION_CHARS,
+    MAX_FILTERS,
+    MAX_RATE_PER_S,
+    MIN_RATE_PER_S,
+    DisabledReason,
+)
 from jobd.domain.events import CALLBACK_TYPES, EventType
 from jobd.domain.statuses import Status
+from jobd.wire.webhooks import DAEMON_TYPES, TEST
 
 _HEX = "019b76daa400700080000000000000aa"
 _JOB_ID = f"job_{_HEX}"
@@ -31,9 +41,32 @@ def _like(example: Any, **more: Any) -> dict[str, Any]:
     return {**more, "examples": [example]}
 
 
+def _list_of(pattern: str) -> dict[str, Any]:
+    items = {"type": "string", "pattern": pattern}
+    return {"items": items, "minItems": 1, "maxItems": MAX_FILTERS}
+
+
 _STATUS = {"x-extensible-enum": [str(word) for word in Status], "examples": ["processing"]}
 _LANE = _words("cpu", "io")
 _EVENT = {"x-extensible-enum": [*get_args(EventType)], "examples": ["job.processing"]}
+
+_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - an example
+_KEY_FORM = (
+    r"^whsec_(([A-Za-z0-9+/]{4}){8}"
+    r"|([A-Za-z0-9+/]{4}){8,20}([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)"
+    r"|([A-Za-z0-9+/]{4}){21}[A-Za-z0-9+/]{2}==)$"
+)
+"""The base64 of 24 to 64 bytes."""
+
+_KINDS = _like(["report.*"], **_list_of(r"^[a-z0-9][a-z0-9._-]{0,99}(\.\*)?$"))
+_QUEUES = _like(["default"], **_list_of(r"^[a-z0-9][a-z0-9._-]{0,99}$"))
+_HOOK = _like("https://app.example/hooks/jobd", maxLength=MAX_URL_CHARS)
+_EVENTS_TOLD = _like(
+    ["job.failed"],
+    items={"type": "string", "enum": [*EVENT_TYPES]},
+    minItems=1,
+    maxItems=MAX_FILTERS,
+)
 
 FIELDS: dict[str, dict[str, Any]] = {
     "job_id": _like(_JOB_ID, **_id("job")),
@@ -140,8 +173,50 @@ FIELDS: dict[str, dict[str, Any]] = {
     "Status.worker_slots": _like({"cpu": {"total": 2, "free": 1}}),
     "Status.accepting": _like(example=True),
     "Webhook.type": {"x-extensible-enum": [*CALLBACK_TYPES], "examples": ["job.completed"]},
+    "endpoint_id": _like(f"whe_{_HEX}", **_id("whe")),
+    "delivery_id": _like(f"dlv_{_HEX}", **_id("dlv")),
+    "message_id": _like(f"msg_{_HEX}", **_id("msg")),
+    "secret": _like(_SECRET, pattern="^whsec_"),
+    "rate_per_second": {"minimum": MIN_RATE_PER_S, "maximum": MAX_RATE_PER_S, "examples": [10.0]},
+    "redelivered": _like(3, minimum=0),
+    "DaemonWebhook.type": _words(TEST, *DAEMON_TYPES),
+    "DaemonWebhook.data": _like({"endpoint_id": f"whe_{_HEX}"}),
+    "Delivery.endpoint_id": _id("whe"),
+    "Delivery.receiver": _like(f"whe_{_HEX}"),
+    "Delivery.event_type": _like("job.completed"),
+    "Delivery.status": _words("pending", "retrying", "succeeded", "dead"),
+    "Delivery.url": _HOOK,
+    "Delivery.job_id": _id("job"),
+    "Delivery.attempt_count": _like(1, minimum=0),
+    "Delivery.dead_reason": {"x-extensible-enum": [*get_args(DeadReason)]},
+    "DeliveryAttempt.attempt": {"minimum": 1, "examples": [1]},
+    "DeliveryAttempt.duration_ms": _like(12, minimum=0),
+    "DeliveryAttempt.status_code": _like(204, minimum=100, maximum=999),
+    "DeliveryAttempt.error": {"x-extensible-enum": [*get_args(AttemptError)]},
+    "DeliveryAttempt.response_headers": _like({"content-type": "text/plain"}),
+    "Endpoint.description": _like("Billing", maxLength=MAX_DESCRIPTION_CHARS),
+    "Endpoint.disabled_reason": {"x-extensible-enum": [*get_args(DisabledReason)]},
+    "Endpoint.enabled": _like(example=True),
+    "Endpoint.events": _EVENTS_TOLD,
+    "Endpoint.kinds": _KINDS,
+    "Endpoint.queues": _QUEUES,
+    "Endpoint.payload": _words("notice", "job"),
+    "Endpoint.secret_hint": _like(f"whsec_…{_SECRET[-4:]}"),
+    "Endpoint.url": _HOOK,
+    "EndpointPatch.description": {"maxLength": MAX_DESCRIPTION_CHARS},
+    "EndpointPatch.events": _EVENTS_TOLD,
+    "EndpointPatch.kinds": _KINDS,
+    "EndpointPatch.queues": _QUEUES,
+    "EndpointPatch.url": _HOOK,
+    "EndpointRequest.description": {"maxLength": MAX_DESCRIPTION_CHARS},
+    "EndpointRequest.events": _EVENTS_TOLD,
+    "EndpointRequest.kinds": _KINDS,
+    "EndpointRequest.queues": _QUEUES,
+    "EndpointRequest.secret": _like(_SECRET, pattern=_KEY_FORM),
+    "EndpointRequest.url": _HOOK,
+    "RedeliverRequest.endpoint_id": {},
+    "RedeliverRequest.job_id": {},
     "RotatedEndpoint.endpoint_id": _like("default"),
-    "RotatedEndpoint.secret": _like("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", pattern="^whsec_"),
     "SubmitRequest.callback_url": _like("https://app.example/hooks/jobd", maxLength=2048),
     "SubmitRequest.callback_events": {
         "items": {"type": "string", "enum": [*CALLBACK_TYPES]},
@@ -171,6 +246,13 @@ BODIES: dict[str, dict[str, Any]] = {
         ]
     },
     "QueuePatch": {"concurrency": 2},
+    "EndpointRequest": {
+        "url": "https://app.example/hooks/jobd",
+        "events": ["job.completed", "job.failed"],
+        "kinds": ["report.*"],
+    },
+    "EndpointPatch": {"paused": True},
+    "RedeliverRequest": {"endpoint_id": f"whe_{_HEX}", "since": MOMENT},
     "RotateRequest": {"overlap_seconds": 3600},
     "Health": {"status": "ok", "checks": {"database": {"status": "ok", "latency_ms": 0.4}}},
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from jobd.api.events import MAX_TIMEOUT_S
 from jobd.api.parameters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from jobd.domain.deliveries import DeliveryStatus
 from jobd.domain.statuses import Status
 
 _TEXT = {"type": "string"}
@@ -60,6 +61,17 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         style="form",
         explode=True,
     ),
+    "endpoint_id": _path("endpoint_id", "An endpoint.", r"^whe_[0-9a-f]{32}$", f"whe_{_ID}"),
+    "delivery_id": _path("delivery_id", "A delivery.", r"^dlv_[0-9a-f]{32}$", f"dlv_{_ID}"),
+    "of_delivery_status": _query(
+        "status",
+        "Only deliveries in this status.",
+        {"type": "string", "enum": [str(word) for word in DeliveryStatus]},
+        "dead",
+    ),
+    "of_job": _query("job_id", "Only what tells of this job.", _TEXT, f"job_{_ID}"),
+    "of_endpoint": _query("endpoint_id", "Only to this endpoint.", _TEXT, f"whe_{_ID}"),
+    "since": _query("since", "Only what was made from then on.", _MOMENT, _EXAMPLE_MOMENT),
     "of_kind": _query("kind", "Only jobs of this kind.", _TEXT, "report.generate"),
     "of_queue": _query("queue", "Only jobs of this queue.", _TEXT, "default"),
     "of_batch": _query("batch_id", "Only jobs of this batch.", _TEXT, f"bat_{_ID}"),

@@ -87,6 +87,12 @@ LINKS = {
     "getBatch": Link("getBatch", "batch_id", "$response.body#/batch_id"),
     "cancelBatch": Link("cancelBatch", "batch_id", "$response.body#/batch_id"),
     "getUpload": Link("getUpload", "file_id", "$response.body#/file_id"),
+    "getEndpoint": Link("getEndpoint", "endpoint_id", "$response.body#/endpoint_id"),
+    "changeEndpoint": Link("changeEndpoint", "endpoint_id", "$response.body#/endpoint_id"),
+    "deleteEndpoint": Link("deleteEndpoint", "endpoint_id", "$response.body#/endpoint_id"),
+    "testEndpoint": Link("testEndpoint", "endpoint_id", "$response.body#/endpoint_id"),
+    "getDelivery": Link("getDelivery", "delivery_id", "$response.body#/delivery_id"),
+    "redeliver": Link("redeliver", "delivery_id", "$response.body#/delivery_id"),
     "deleteUpload": Link("deleteUpload", "file_id", "$response.body#/file_id"),
     "revokeToken": Link("revokeToken", "token_id", "$response.body#/token_id"),
 }
