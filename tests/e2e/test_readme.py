@@ -1,7 +1,10 @@
 """The README's commands, run as they stand, and its plugin, called."""
 
 import re
+import shlex
 import shutil
+import signal
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ def commands() -> str:
 
 
 def test_the_readme_is_short_and_its_two_lines_are_lines() -> None:
-    assert len(README.splitlines()) <= 275
+    assert len(README.splitlines()) <= 250
     assert [len(blocks(name, "sh")) for name in ("Try it", "Run the tests")] == [1, 1]
     assert all(len(blocks(name, "sh")[0].splitlines()) == 1 for name in ("Try it", "Run the tests"))
 
@@ -58,6 +61,37 @@ def test_the_first_steps_work_as_they_stand(daemon: Daemon) -> None:
 
 def test_the_first_daemon_of_the_readme_is_one_line() -> None:
     assert blocks("First steps", "sh")[0].startswith("JOBD_FILES_ALLOW_PATHS=/tmp jobd serve ")
+
+
+def test_a_token_opens_tcp_as_the_readme_says(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    here = Daemon(tmp_path)
+    here.state_dir.parent.mkdir(exist_ok=True)
+    (block,) = blocks("Security", "sh")
+    block = block.replace("8480", port).replace("/tmp/jobd", str(tmp_path))  # noqa: S108 - the README's
+    make, serve, ask = block.splitlines()
+    path = f"{Path(JOBD).parent}:/usr/bin:/bin"
+    environ = here.environ | {"PATH": path}
+
+    subprocess.run(["bash", "-c", make], env=environ, check=True, timeout=30)
+    with subprocess.Popen(
+        shlex.split(serve.removesuffix("&")), env=environ, stderr=subprocess.PIPE, text=True
+    ) as daemon:
+        assert daemon.stderr is not None
+        assert any(line.startswith("jobd is ready on ") for line in daemon.stderr)
+        asked = subprocess.run(
+            ["bash", "-c", ask],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        daemon.send_signal(signal.SIGTERM)
+        daemon.stderr.read()
+
+    assert (asked.returncode, asked.stderr) == (0, "")
 
 
 def test_the_plugin_of_the_readme_runs(tmp_path: Path) -> None:
