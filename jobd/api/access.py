@@ -4,10 +4,12 @@ A route that is not in it is refused to all, as a bug; a test looks for one. Not
 things a caller sees (lookup.py), who is asking (auth.py).
 """
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from aiohttp import web
+from aiohttp.web_urldispatcher import AbstractResource
 
 from jobd.domain.errors import Forbidden
 from jobd.domain.principals import Caller, Scope
@@ -100,7 +102,14 @@ def check(request: web.Request, caller: Caller) -> None:
     resource = request.match_info.route.resource
     if resource is None:
         return  # the router's own 404 or 405
-    check_need(NEEDS[request.method, resource.canonical], caller)
+    need = _need(request.method, resource)
+    if caller.job_id is not None or caller.scopes.isdisjoint(need.scopes):
+        check_need(need, caller)
+
+
+@functools.lru_cache(maxsize=256)
+def _need(method: str, resource: AbstractResource) -> Need:
+    return NEEDS[method, resource.canonical]
 
 
 def check_need(need: Need, caller: Caller) -> None:

@@ -50,9 +50,14 @@ _Route = tuple[str, str, Handler]
 
 def build(services: Services) -> web.Application:
     """Return the application; it is started and cleaned up by its runner."""
-    waits = Waits(services.draining, limit=max(1, services.config.limits.connections // 2))
+    waits = Waits(
+        services.draining,
+        services.tokens,
+        limit=max(1, services.config.limits.connections // 2),
+    )
     streams = Streams(
         services.draining,
+        services.tokens,
         limit=services.config.limits.streams_per_principal,
         keep_alive_s=services.keep_alive_s,
     )

@@ -1,25 +1,30 @@
 """The connections of a listener: how many there may be, and who makes room for whom.
 
-Nobody is counted out who lets the daemon work. At the limit room is made by a connection
-that waits for its own client: idle the longest, else one whose client has long not taken
-its answer, else the one whose body comes slowest. When all are busy the new one is told
-so, and when to come back.
+At the limit room is made by a connection that waits for its own client: idle the longest,
+else one whose client has long not taken its answer, else the one whose body comes slowest.
+When all are busy, whoever has the most of them makes room for one of somebody else's, with
+what has been under way the longest; else the new one is told so, and when to come back.
 
 Not here: what one request may cost (the handlers), the sockets themselves (server.py).
 """
 
 import asyncio
-from collections.abc import Callable
+import socket
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, cast
 
 from aiohttp import web
 
+from jobd.api.auth import CALLER
 from jobd.api.middleware import SERVER
+from jobd.api.peers import uid_of
 
 _LEAVING = 64
 """So many that were refused are waited for, to have read why; the others see a reset."""
 _LEAVE_S = 1.0
 _NOT_AT_ALL = (0, 0.0)
+_take_in = web.RequestHandler.data_received
 
 
 class Patience(NamedTuple):
@@ -29,8 +34,8 @@ class Patience(NamedTuple):
     """For the header of a request, and until there is one. Then the connection is closed."""
     stuck_s: float = 10.0
     """To take some of an answer; one that takes longer may have to make room."""
-    slow_s: float = 2.0
-    """With a slow body, until it may have to make room."""
+    slow_s: float = 1.0
+    """With a slow body or a long wait, until it may have to make room."""
     slow_bytes_per_s: float = 4096.0
     """A body that comes slower is slow."""
 
@@ -41,9 +46,17 @@ USUAL = Patience()
 class Crowd:
     """The connections of one listener, at most `limit`; `refusal` makes the answer to one more."""
 
-    def __init__(self, limit: int, refusal: Callable[[], bytes], patience: Patience) -> None:
+    def __init__(
+        self,
+        limit: int,
+        refusal: Callable[[], bytes],
+        patience: Patience,
+        proxy_uids: Collection[int] = (),
+    ) -> None:
+        """Take the connections of proxies for those of whoever they ask for."""
         self.refusal = refusal
         self.patience = patience
+        self.proxy_uids = proxy_uids
         self.leaving = 0
         self._limit = limit
         self._open: set[Connection] = set()
@@ -54,7 +67,7 @@ class Crowd:
 
     def enter(self, connection: "Connection") -> bool:
         """Take a connection in, for the price of another one if need be; False if there is none."""
-        if len(self._open) >= self._limit and not self._make_room():
+        if len(self._open) >= self._limit and not self._make_room(connection):
             return False
         self._open.add(connection)
         return True
@@ -63,17 +76,36 @@ class Crowd:
         """Forget a connection, whether it is known or not."""
         self._open.discard(connection)
 
-    def _make_room(self) -> bool:
+    def _make_room(self, newcomer: "Connection") -> bool:
         found, last = _NOT_AT_ALL, None
         for one in self._open:
             needlessness = one.needlessness
             if needlessness > found:
                 found, last = needlessness, one
+        last = last or self._one_of_the_most(newcomer.holder)
         if last is None:
             return False
         self._open.discard(last)
         last.cut_off()
         return True
+
+    def _one_of_the_most(self, newcomer: str | None) -> "Connection | None":
+        """Return what has long been under way of who has the most, if the newcomer has fewer.
+
+        Of a newcomer who is not known yet: if one has more than half of all.
+        """
+        holders = {one: one.holder for one in self._open}
+        counted = Counter(holder for holder in holders.values() if holder is not None)
+        ((greedy, most),) = counted.most_common(1) or [("", 0)]
+        allowed = self._limit // 2 if newcomer is None else counted[newcomer] + 1
+        if most <= allowed:
+            return None
+        long = [one for one in self._open if one.age_s >= self.patience.slow_s]
+        return max(
+            (one for one in long if holders[one] == greedy),
+            key=lambda one: one.age_s,
+            default=None,
+        )
 
 
 class Connection(web.RequestHandler):
@@ -86,6 +118,7 @@ class Connection(web.RequestHandler):
         "_in_header",
         "_received",
         "_stuck_since_s",
+        "_uid",
         "_wire",
     )
 
@@ -97,6 +130,8 @@ class Connection(web.RequestHandler):
         self._received = 0
         self._stuck_since_s: float | None = None
         self._farewell: asyncio.TimerHandle | None = None
+        self._uid: int | None = None
+        """Whose the other end of a unix socket is, once somebody has asked."""
         self._wire: asyncio.Transport
         """As `transport`, which aiohttp forgets before all that was written is sent."""
 
@@ -121,18 +156,26 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Take bytes in; with the first ones of a header its time begins."""
         waiter = self._waiter
-        idle = waiter is not None and not waiter.done()
-        if idle and not self._in_header:
+        if waiter is None or waiter.done():
+            self._received += len(data)
+            _take_in(self, data)
+            return
+        if self._in_header:
+            self._received += len(data)
+        else:
             self._began_s = self._loop.time()
-            self._received = 0
-        self._received += len(data)
-        super().data_received(data)
-        if waiter is not None and idle:
-            in_header = not waiter.done()
-            if in_header and not self._in_header:
-                # the timer of the idle connection looks at this when it goes off
-                self._next_keepalive_close_time = self._began_s + self._crowd.patience.header_s
-            self._in_header = in_header
+            self._received = len(data)
+        _take_in(self, data)
+        in_header = not waiter.done()
+        if in_header and not self._in_header:
+            # the timer of the idle connection looks at this when it goes off
+            self._next_keepalive_close_time = self._began_s + self._crowd.patience.header_s
+        self._in_header = in_header
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Go on reading, if it was stopped: aiohttp asks for it behind every body."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def handle_error(
         self,
@@ -160,17 +203,41 @@ class Connection(web.RequestHandler):
         super().resume_writing()
 
     @property
+    def age_s(self) -> float:
+        """How long ago the header of its request began."""
+        return self._loop.time() - self._began_s
+
+    @property
+    def holder(self) -> str | None:
+        """Whose it is: on a unix socket its user's, else his who asks; None: not known.
+
+        All who have the token of some job count as one: such tokens cost little.
+        """
+        uid = self._peer_uid()
+        if uid is not None and uid not in self._crowd.proxy_uids:
+            return f"uid:{uid}"
+        request = self._current_request
+        caller = None if request is None else request.get(CALLER)
+        if caller is None:
+            return None
+        return caller.principal if caller.job_id is None else "job"
+
+    @property
     def needlessness(self) -> tuple[int, float]:
         """How well it can be done without, by comparison; _NOT_AT_ALL if it must stay."""
         now_s, patience = self._loop.time(), self._crowd.patience
         if self._waiter is not None and not self._waiter.done():
             return 3, now_s - (self._next_keepalive_close_time - patience.header_s)
-        age_s = now_s - self._began_s
+        age_s = self.age_s
         stuck_since_s = self._began_s if self._wire.is_closing() else self._stuck_since_s
         if stuck_since_s is not None and now_s - stuck_since_s >= patience.stuck_s:
             return 2, now_s - stuck_since_s
         request = self._current_request
-        if request is None or request.content.is_eof() or age_s < patience.slow_s:
+        if age_s < patience.slow_s:
+            return _NOT_AT_ALL
+        if request is None or CALLER not in request:
+            return 3, age_s  # it has been answered, or is still to say who it is
+        if request.content.is_eof():
             return _NOT_AT_ALL
         speed = self._received / max(age_s, 0.001)
         return (1, -speed) if speed < patience.slow_bytes_per_s else _NOT_AT_ALL
@@ -179,6 +246,12 @@ class Connection(web.RequestHandler):
         """Close it, without waiting for a client to take what it has not taken."""
         self._wire.abort()
         self.force_close()
+
+    def _peer_uid(self) -> int | None:
+        if self._uid is None:
+            peer = self._wire.get_extra_info("socket")
+            self._uid = uid_of(peer) if peer.family == socket.AF_UNIX else None
+        return self._uid
 
     def _turn_away(self) -> None:
         """Answer without having read, and wait a moment: what is unread would reset the answer."""

@@ -125,6 +125,8 @@ class Conversation:
         sending = asyncio.get_running_loop().create_task(self._send())
         try:
             async for message in self._socket:
+                if self._stream.refused:
+                    break
                 if message.type is WSMsgType.TEXT:
                     await self._obey(message.data)
                 elif message.type is WSMsgType.BINARY:
@@ -158,10 +160,17 @@ class Conversation:
             while messages := await self._stream.some():
                 for message in messages:
                     await self._socket.send_frame(message, WSMsgType.TEXT)
-            leaving = self._services.draining.is_set()
-            await self._socket.close(code=WSCloseCode.GOING_AWAY if leaving else WSCloseCode.OK)
+            await self._close()
         except ConnectionError:
             pass  # who reads from it is told too
+
+    async def _close(self) -> None:
+        if self._stream.refused:
+            code, message = WSCloseCode.POLICY_VIOLATION, b"invalid_token"
+            await self._socket.close(code=code, message=message)
+            return
+        leaving = self._services.draining.is_set()
+        await self._socket.close(code=WSCloseCode.GOING_AWAY if leaving else WSCloseCode.OK)
 
     async def _obey(self, text: str) -> None:
         command = None

@@ -3,19 +3,15 @@
 Not here: what a redelivery does (engine/endpoints.py), the documents (wire/deliveries.py).
 """
 
-import base64
-import binascii
-import hashlib
-
-import msgspec
 from aiohttp import web
 
-from jobd.api import parameters
-from jobd.api.auth import PRINCIPAL
+from jobd.api import lookup, parameters
+from jobd.api.auth import CALLER
 from jobd.api.codec import Decoder, encode, read_json
 from jobd.api.services import Services
-from jobd.domain.deliveries import DeliveryFilter, DeliveryStatus
-from jobd.domain.errors import FieldError, Malformed
+from jobd.domain.deliveries import DeliveryFilter, DeliveryStatus, DeliveryView
+from jobd.domain.errors import Forbidden
+from jobd.domain.principals import Scope
 from jobd.wire.deliveries import (
     DeliveryList,
     Redelivered,
@@ -31,8 +27,6 @@ _decoder = Decoder(RedeliverRequest)
 _NOW = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 _READ = {**_NOW, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
 _PREFIX = "dlv_"
-_ID_BYTES = 16
-_DIGEST_BYTES = 8
 
 
 class DeliveryRoutes:
@@ -43,17 +37,16 @@ class DeliveryRoutes:
         self._webhooks = services.webhooks
 
     async def page(self, request: web.Request) -> web.Response:
-        """Answer a page of the caller's deliveries, newest first."""
-        wanted, size = parameters.delivery_filter(request, _owner(request))
-        token = request.query.get("page_token")
-        before_id = _before_id(token, wanted) if token else None
+        """Answer a page of the caller's deliveries, or of all, newest first."""
+        wanted, size = parameters.delivery_filter(request, lookup.whose(request))
+        before_id = parameters.page_behind(request, _PREFIX, wanted)
         found = await self._webhooks.log.page(wanted, before_id, size + 1)
         shown = found[:size]
         url = self._services.public_url
         links = [f'<{parameters.page_url(request, None, url)}>; rel="first"']
         token = None
         if len(found) > size:
-            token = _page_token(shown[-1].delivery.delivery_id, wanted)
+            token = parameters.page_at(shown[-1].delivery.delivery_id, wanted)
             links.append(f'<{parameters.page_url(request, token, url)}>; rel="next"')
         document = DeliveryList(list(map(render_delivery, shown)), token)
         return web.Response(body=encode(document), headers={**_READ, "Link": ", ".join(links)})
@@ -61,14 +54,15 @@ class DeliveryRoutes:
     async def read(self, request: web.Request) -> web.Response:
         """Answer one delivery with all its attempts."""
         parameters.check(request)
-        seen = await self._webhooks.log.one(_owner(request), request.match_info["delivery_id"])
+        seen = await self._find(request)
         return web.Response(body=encode(render_detail(seen)), headers=_READ)
 
     async def redeliver(self, request: web.Request) -> web.Response:
         """Send what is over once more, by a new schedule, and answer with its delivery."""
         parameters.check(request)
-        delivery_id = request.match_info["delivery_id"]
-        seen = await self._webhooks.redeliver(_owner(request), delivery_id)
+        found = (await self._find(request)).delivery
+        lookup.refuse_to_change(request[CALLER], found.principal)
+        seen = await self._webhooks.redeliver(found.principal, found.delivery_id)
         return web.Response(body=encode(render_delivery(seen)), status=202, headers=_NOW)
 
     async def redeliver_all(self, request: web.Request) -> web.Response:
@@ -80,8 +74,11 @@ class DeliveryRoutes:
             timeout_s=self._services.body_timeout_s,
         )
         asked = _decoder.decode(body)
+        if asked.all and not request[CALLER].may(Scope.OPERATE):
+            detail = "To send what is others' takes the scope `operate`."
+            raise Forbidden(detail, Scope.OPERATE)
         wanted = DeliveryFilter(
-            principal=_owner(request),
+            principal=None if asked.all else request[CALLER].principal,
             status=DeliveryStatus(asked.status),
             endpoint_id=asked.endpoint_id,
             job_id=asked.job_id,
@@ -90,29 +87,8 @@ class DeliveryRoutes:
         document = Redelivered(await self._webhooks.log.redeliver(wanted))
         return web.Response(body=encode(document), status=202, headers=_NOW)
 
-
-def _owner(request: web.Request) -> str:
-    """Return the principal whose deliveries the caller may see and send once more."""
-    return request[PRINCIPAL]
-
-
-def _page_token(delivery_id: str, wanted: DeliveryFilter) -> str:
-    token = bytes.fromhex(delivery_id.removeprefix(_PREFIX)) + _digest(wanted)
-    return base64.urlsafe_b64encode(token).decode()
-
-
-def _before_id(token: str, wanted: DeliveryFilter) -> str:
-    try:
-        raw = base64.b64decode(token, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    if len(raw) != _ID_BYTES + _DIGEST_BYTES or raw[_ID_BYTES:] != _digest(wanted):
-        detail = "The token is not one of this list with these parameters."
-        error = FieldError(detail, parameter="page_token")
-        raise Malformed("invalid_page_token", detail, errors=(error,))
-    return _PREFIX + raw[:_ID_BYTES].hex()
-
-
-def _digest(wanted: DeliveryFilter) -> bytes:
-    """Digest what must stay the same from page to page."""
-    return hashlib.sha256(msgspec.json.encode(wanted)).digest()[:_DIGEST_BYTES]
+    async def _find(self, request: web.Request) -> DeliveryView:
+        """Return the delivery of the path, as the caller may see it; raises NotFound."""
+        delivery_id, caller = request.match_info["delivery_id"], request[CALLER]
+        seen_of = None if caller.may(Scope.READ) else caller.principal
+        return await self._webhooks.log.one(seen_of, delivery_id)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from jobd.api.codec import encode
 from jobd.api.services import Services
 from jobd.domain.estimates import Estimate, Position, waiting_for
+from jobd.domain.job_tokens import issue
 from jobd.domain.jobs import Job, NewJob
 from jobd.domain.statuses import Status
 from jobd.store.rules import rules_of
@@ -47,7 +48,7 @@ class Documents:
         return self._document(job, await self._services.readers.position(job, self._limits))
 
     def encode_new(self, new: NewJob, now_ms: int) -> tuple[bytes, int]:
-        """Return the bytes of a job that has just been stored, and its Retry-After.
+        """Return the bytes of a job that has just been stored, with its token; its Retry-After.
 
         No look is taken at its queue.
         """
@@ -68,6 +69,7 @@ class Documents:
             estimate=estimate,
             waiting_for=reason,
             public_url=services.public_url,
+            job_token=issue(new.job_id, services.tokens.server_key),
         )
         return body, poll_s
 

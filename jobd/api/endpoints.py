@@ -6,23 +6,29 @@ itself: of both only the secret can be changed.
 Not here: what a change does (engine/endpoints.py), what was sent (deliveries.py).
 """
 
-import os
+from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET
 
-from jobd.api import parameters
-from jobd.api.auth import PRINCIPAL
+from jobd.api import lookup, parameters
+from jobd.api.auth import CALLER, PRINCIPAL
 from jobd.api.codec import Decoder, encode, read_json
 from jobd.api.conditions import refuse_unmatched
 from jobd.api.deliveries import ROUTE as DELIVERIES
 from jobd.api.preferences import matches
 from jobd.api.services import Services
 from jobd.domain.deliveries import RotatedSecret
-from jobd.domain.endpoints import OPS, Endpoint, EndpointChange, EndpointRemoval, NewEndpoint
-from jobd.domain.errors import NotFound
+from jobd.domain.endpoints import (
+    ID_PREFIX,
+    OPS,
+    Endpoint,
+    EndpointChange,
+    EndpointRemoval,
+    NewEndpoint,
+)
 from jobd.domain.signing import new_secret
 from jobd.wire.deliveries import render_delivery
 from jobd.wire.endpoints import (
@@ -58,7 +64,7 @@ class EndpointRoutes:
         asked = _requests.decode(await self._body(request))
         new = NewEndpoint(
             endpoint_id=self._webhooks.new_id(),
-            principal=_owner(request),
+            principal=request[PRINCIPAL],
             **_fields(asked),
         )
         endpoint = await self._webhooks.add(new)
@@ -67,10 +73,19 @@ class EndpointRoutes:
         return web.Response(body=encode(render_new(endpoint)), status=201, headers=headers)
 
     async def page(self, request: web.Request) -> web.Response:
-        """Answer all endpoints of the caller."""
-        parameters.check(request)
-        document = EndpointList(list(map(render_endpoint, self._webhooks.of(_owner(request)))))
-        return web.Response(body=encode(document), headers=_NOW)
+        """Answer a page of the caller's endpoints, or of everybody's, oldest first."""
+        parameters.check(request, ("all", "page_size", "page_token"))
+        principal, size = lookup.whose(request), parameters.page_size(request)
+        after_id = parameters.page_behind(request, ID_PREFIX, principal) or ""
+        found = [one for one in self._webhooks.of(principal) if one.endpoint_id > after_id]
+        shown, url = found[:size], self._services.public_url
+        links = [f'<{parameters.page_url(request, None, url)}>; rel="first"']
+        token = None
+        if len(found) > size:
+            token = parameters.page_at(shown[-1].endpoint_id, principal)
+            links.append(f'<{parameters.page_url(request, token, url)}>; rel="next"')
+        document = EndpointList(list(map(render_endpoint, shown)), token)
+        return web.Response(body=encode(document), headers={**_NOW, "Link": ", ".join(links)})
 
     async def read(self, request: web.Request) -> web.Response:
         """Answer one endpoint; 304 when the caller has it."""
@@ -86,7 +101,7 @@ class EndpointRoutes:
         """Change what the body names; with If-Match only if it is as the caller has it."""
         parameters.check(request)
         patch = _patches.decode(await self._body(request))
-        endpoint = self._find(request)
+        endpoint = self._find_to_change(request)
         change = EndpointChange(
             endpoint_id=endpoint.endpoint_id,
             principal=endpoint.principal,
@@ -101,7 +116,7 @@ class EndpointRoutes:
     async def delete(self, request: web.Request) -> web.Response:
         """Remove an endpoint; what waits for it is dead."""
         parameters.check(request)
-        endpoint = self._find(request)
+        endpoint = self._find_to_change(request)
         version = _wanted_version(request, endpoint)
         await self._webhooks.remove(
             EndpointRemoval(endpoint.endpoint_id, endpoint.principal, version)
@@ -111,8 +126,8 @@ class EndpointRoutes:
     async def test(self, request: web.Request) -> web.Response:
         """Send the endpoint a `webhook.test` and answer with its delivery."""
         parameters.check(request)
-        endpoint = self._find(request)
-        seen = await self._webhooks.test(endpoint.principal, endpoint.endpoint_id)
+        endpoint = self._find_to_change(request)
+        seen = await self._webhooks.test(endpoint.endpoint_id)
         url = f"{self._services.public_url}{DELIVERIES}/{seen.delivery.delivery_id}"
         headers = {**_NOW, "Location": url}
         return web.Response(body=encode(render_delivery(seen)), status=202, headers=headers)
@@ -120,20 +135,19 @@ class EndpointRoutes:
     async def rotate_secret(self, request: web.Request) -> web.Response:
         """Make a new secret and show it, this once; a body may say how long the old one signs."""
         overlap_s = await self._overlap_s(request)
-        endpoint = self._find(request)
+        endpoint = self._find_to_change(request)
         rotated = await self._webhooks.rotate(endpoint.principal, endpoint.endpoint_id, overlap_s)
         return _rotated(endpoint.endpoint_id, rotated)
 
     async def rotate_default(self, request: web.Request) -> web.Response:
         """Do the same for the callbacks of the caller's jobs."""
         overlap_s = await self._overlap_s(request)
-        return _rotated("default", await self._webhooks.rotate_default(_owner(request), overlap_s))
+        rotated = await self._webhooks.rotate_default(request[PRINCIPAL], overlap_s)
+        return _rotated("default", rotated)
 
     async def rotate_ops(self, request: web.Request) -> web.Response:
-        """Do the same for what befalls the daemon itself, for who runs it."""
+        """Do the same for what befalls the daemon itself."""
         overlap_s = await self._overlap_s(request)
-        if not _runs_it(request):
-            raise NotFound("endpoint_not_found", "There is no endpoint ops that you may see.")
         return _rotated("ops", await self._webhooks.rotate_default(OPS, overlap_s))
 
     async def _overlap_s(self, request: web.Request) -> float:
@@ -150,17 +164,15 @@ class EndpointRoutes:
         )
 
     def _find(self, request: web.Request) -> Endpoint:
-        """Return the endpoint of the path, as its principal may see it; raises NotFound."""
-        return self._webhooks.get(_owner(request), request.match_info["endpoint_id"])
+        """Return the endpoint of the path, as the caller may see it; raises NotFound."""
+        seen = partial(lookup.may_see, request[CALLER])
+        return self._webhooks.get(request.match_info["endpoint_id"], seen)
 
-
-def _owner(request: web.Request) -> str:
-    """Return the principal whose endpoints the caller may see and change."""
-    return request[PRINCIPAL]
-
-
-def _runs_it(request: web.Request) -> bool:
-    return request[PRINCIPAL] in {"uid:0", f"uid:{os.getuid()}"}
+    def _find_to_change(self, request: web.Request) -> Endpoint:
+        """Return the endpoint of the path, to be changed; raises NotFound or Forbidden."""
+        endpoint = self._find(request)
+        lookup.refuse_to_change(request[CALLER], endpoint.principal)
+        return endpoint
 
 
 def _fields(asked: EndpointRequest | EndpointPatch) -> dict[str, Any]:

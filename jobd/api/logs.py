@@ -80,7 +80,7 @@ class LogRoutes:
                     say_what_waits()
                     stream.end()
                 async with sse.begun(request, headers) as response:
-                    await _send(response, before, encoded)
+                    await _send(response, before, encoded, stream)
                     await self._streams.send(stream, response)
                 return response
 
@@ -132,9 +132,16 @@ def feeding(follower: Follower, stream: Stream, encoded: Encode) -> Iterator[Cal
         task.cancel()
 
 
-async def _send(response: web.StreamResponse, lines: Iterator[LogLine], encoded: Encode) -> None:
-    """Send lines that are on disk."""
+async def _send(
+    response: web.StreamResponse,
+    lines: Iterator[LogLine],
+    encoded: Encode,
+    stream: Stream | None = None,
+) -> None:
+    """Send lines that are on disk, as long as the stream that follows is not refused."""
     while some := await asyncio.to_thread(lambda: list(islice(lines, _LINES_AT_ONCE))):
+        if stream is not None and stream.refused:
+            return
         await response.write(encoded(some))
 
 

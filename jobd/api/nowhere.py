@@ -8,7 +8,12 @@ Not here: what is answered (problems.py).
 """
 
 from aiohttp import web
-from aiohttp.web_urldispatcher import MatchInfoError, SystemRoute, UrlMappingMatchInfo
+from aiohttp.web_urldispatcher import (
+    MatchInfoError,
+    PlainResource,
+    SystemRoute,
+    UrlMappingMatchInfo,
+)
 
 
 class _Nowhere(SystemRoute):
@@ -29,8 +34,16 @@ class _NoMatch(MatchInfoError):  # noqa: N818 - it is a match, and aiohttp raise
 def expect_nothing_of(router: web.UrlDispatcher) -> None:
     """Have the router leave `Expect` alone where it finds no route."""
     resolve = router.resolve
+    plain = {
+        (route.method, route.resource.canonical): route
+        for route in router.routes()
+        if isinstance(route.resource, PlainResource)
+    }
 
     async def resolved(request: web.Request) -> UrlMappingMatchInfo:
+        route = plain.get((request.method, request.rel_url.path_safe))
+        if route is not None:
+            return UrlMappingMatchInfo({}, route)
         found = await resolve(request)
         error = found.http_exception
         return found if error is None else _NoMatch(error)

@@ -39,11 +39,14 @@ _LIST = frozenset(
         "page_token",
     }
 )
-_DELIVERIES = frozenset({"status", "job_id", "endpoint_id", "since", "page_size", "page_token"})
+_DELIVERIES = frozenset(
+    {"status", "job_id", "endpoint_id", "since", "all", "page_size", "page_token"}
+)
 _REPEATABLE = frozenset({"status"})
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _FLAGS = {"0": False, "false": False, "1": True, "true": True}
 _SEQ_BYTES = 8
+_ID_BYTES = 16
 _DIGEST_BYTES = 8
 
 
@@ -77,7 +80,7 @@ def job_filter(request: web.Request, principal: str | None) -> JobFilter:
         created_before_ms=_moment(request, "created_before"),
         idempotency_key=query.get("idempotency_key"),
         principal=principal,
-        limit=_page_size(query.get("page_size")),
+        limit=page_size(request),
     )
     token = query.get("page_token")
     if not token:
@@ -85,8 +88,11 @@ def job_filter(request: web.Request, principal: str | None) -> JobFilter:
     return msgspec.structs.replace(asked, before_seq=_before_seq(token, asked))
 
 
-def delivery_filter(request: web.Request, principal: str) -> tuple[DeliveryFilter, int]:
-    """Return which of the principal's deliveries are asked for, and how many; raises Malformed."""
+def delivery_filter(request: web.Request, principal: str | None) -> tuple[DeliveryFilter, int]:
+    """Return which of the principal's deliveries, or of everybody's, are asked for, and how many.
+
+    Raises Malformed.
+    """
     check(request, _DELIVERIES)
     query = request.query
     if len(query.getall("status", ())) > 1:
@@ -102,13 +108,33 @@ def delivery_filter(request: web.Request, principal: str) -> tuple[DeliveryFilte
         endpoint_id=query.get("endpoint_id"),
         since_ms=None if since_ms is None else max(0, since_ms),
     )
-    return wanted, _page_size(query.get("page_size"))
+    return wanted, page_size(request)
 
 
 def page_token(asked: JobFilter, before_seq: int) -> str:
     """Return the token of the page that begins below the job `before_seq`."""
     token = before_seq.to_bytes(_SEQ_BYTES) + _digest(asked)
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def page_at(id_: str, asked: msgspec.Struct | str | None) -> str:
+    """Return the token of the page that begins behind a thing of a list by ids."""
+    digits = id_.rpartition("_")[2]
+    raw = bytes.fromhex(digits) + _digest_of(asked)
+    return base64.urlsafe_b64encode(raw).decode()
+
+
+def page_behind(
+    request: web.Request, prefix: str, asked: msgspec.Struct | str | None
+) -> str | None:
+    """Return the id behind which the page begins that is asked for; None: it is the first."""
+    token = request.query.get("page_token")
+    if not token:
+        return None
+    raw = _decoded(token)
+    if len(raw) != _ID_BYTES + _DIGEST_BYTES or raw[_ID_BYTES:] != _digest_of(asked):
+        _refuse_token()
+    return prefix + raw[:_ID_BYTES].hex()
 
 
 def page_url(request: web.Request, token: str | None, public_url: str = "") -> str:
@@ -121,21 +147,32 @@ def page_url(request: web.Request, token: str | None, public_url: str = "") -> s
 
 
 def _before_seq(token: str, asked: JobFilter) -> int:
-    try:
-        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
+    raw = _decoded(token)
     seq = int.from_bytes(raw[:_SEQ_BYTES])
     if raw[_SEQ_BYTES:] != _digest(asked) or seq >= 1 << 63:
-        detail = "The token is not one of this list with these parameters."
-        error = FieldError(detail, parameter="page_token")
-        raise Malformed("invalid_page_token", detail, errors=(error,))
+        _refuse_token()
     return seq
+
+
+def _decoded(token: str) -> bytes:
+    try:
+        return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _refuse_token() -> NoReturn:
+    detail = "The token is not one of this list with these parameters."
+    error = FieldError(detail, parameter="page_token")
+    raise Malformed("invalid_page_token", detail, errors=(error,))
 
 
 def _digest(asked: JobFilter) -> bytes:
     """Digest what must stay the same from page to page: all but the page and its size."""
-    same = msgspec.structs.replace(asked, before_seq=None, limit=0)
+    return _digest_of(msgspec.structs.replace(asked, before_seq=None, limit=0))
+
+
+def _digest_of(same: msgspec.Struct | str | None) -> bytes:
     return hashlib.sha256(msgspec.json.encode(same)).digest()[:_DIGEST_BYTES]
 
 
@@ -181,7 +218,9 @@ def _moment(request: web.Request, name: str) -> int | None:
         _refuse(name, "It is not an RFC 3339 timestamp with a zone; write + as %2B.")
 
 
-def _page_size(value: str | None) -> int:
+def page_size(request: web.Request) -> int:
+    """Return how many are asked for; raises Malformed."""
+    value = request.query.get("page_size")
     if not value:
         return DEFAULT_PAGE_SIZE
     size = int(value) if _WHOLE.fullmatch(value) else 0

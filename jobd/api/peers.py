@@ -50,10 +50,7 @@ class Peers:
         """Return who is at the other end; raises JobdError for a 401."""
         if peer is None or peer.family != socket.AF_UNIX:
             raise JobdError("unauthenticated", "This connection says nothing of who is asking.")
-        # not the pid: it may be another process's by now
-        _, uid, gid = _UCRED.unpack(
-            peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        )
+        uid, gid = _ids_of(peer)
         if uid in self._proxies:
             raise JobdError("unauthenticated", "A proxy must say who is asking, with a token.")
         caller = self._by_uid.get(uid)
@@ -63,6 +60,18 @@ class Peers:
 
     def _of_groups(self, groups: Iterable[int]) -> Caller | None:
         return next((who for gids, who in self._by_gid if not gids.isdisjoint(groups)), None)
+
+
+def uid_of(peer: socket.socket) -> int:
+    """Return whose the other end of a unix socket is."""
+    return _ids_of(peer)[0]
+
+
+def _ids_of(peer: socket.socket) -> tuple[int, int]:
+    # not the pid: it may be another process's by now
+    found = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    _, uid, gid = _UCRED.unpack(found)
+    return uid, gid
 
 
 def _groups_of(peer: socket.socket) -> tuple[int, ...]:

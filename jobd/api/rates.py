@@ -24,6 +24,7 @@ class Bucket:
 
     def __init__(self, per_minute: int, now_s: Callable[[], float]) -> None:
         """With 0 a minute nobody is refused; `now_s` never goes back."""
+        self.limited = per_minute > 0
         self._token_s = MINUTE_S / per_minute if per_minute else 0.0
         self._now_s = now_s
         self._full_at_s: dict[str, float] = {}
@@ -67,6 +68,8 @@ class Rates:
         Who holds the token of one job is counted by that job.
         """
         bucket = self._with_token if caller.by_token else self._of_peers
+        if not bucket.limited:
+            return
         wait_s = bucket.take(caller.job_id or caller.principal)
         if wait_s:
             detail = "You ask too often; Retry-After says when the next request is taken."

@@ -12,7 +12,7 @@ import os
 import re
 import socket
 import stat
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from email.utils import formatdate
 from functools import partial
@@ -173,6 +173,7 @@ async def served(
     *,
     connections: int,
     patience: Patience = USUAL,
+    proxy_uids: Collection[int] = (),
 ) -> AsyncIterator[list[Crowd]]:
     """Serve `app` on the sockets, with at most so many connections on each.
 
@@ -184,7 +185,7 @@ async def served(
     manager = runner.server
     assert isinstance(manager, web.Server)  # noqa: S101 - it has been set up
     loop, refusal = asyncio.get_running_loop(), partial(_refusal, IdSource(), clock)
-    crowds = [Crowd(connections, refusal, patience) for _ in listeners]
+    crowds = [Crowd(connections, refusal, patience, proxy_uids) for _ in listeners]
     servers: list[asyncio.Server] = []
     try:
         for listener, crowd in zip(listeners, crowds, strict=True):

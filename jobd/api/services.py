@@ -11,6 +11,7 @@ from jobd.domain.clock import Clock
 from jobd.domain.estimates import Estimate, Position
 from jobd.domain.jobs import Job, NewJob
 from jobd.engine.commands import Commands
+from jobd.engine.endings import Endings
 from jobd.engine.endpoints import Webhooks
 from jobd.files.layout import Layout
 from jobd.files.logs import Logs
@@ -30,6 +31,8 @@ class Services:
     commands: Commands
     readers: Readers
     bus: Bus
+    endings: Endings
+    """How jobs end that are waited for."""
     catalog: Callable[[], Catalog | None]
     """The newest catalogue; None until the first one."""
     reload_handlers: Callable[[], Awaitable[None]]

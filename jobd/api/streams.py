@@ -11,14 +11,15 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import takewhile
 
 from aiohttp import web
 
-from jobd.api.auth import PRINCIPAL
+from jobd.api.auth import CALLER
 from jobd.api.middleware import REQUEST_ID
 from jobd.domain.errors import LimitReached
+from jobd.store.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +45,15 @@ class Stream:
         "ended",
         "keep_alive",
         "newest_id",
+        "refused",
     )
 
     def __init__(self, request: web.Request, keep_alive: bytes) -> None:
         self.keep_alive = keep_alive
         self.ended = False
         """Whether nothing more is taken."""
+        self.refused = False
+        """Whether it has ended because the caller's token has."""
         self.newest_id = 0
         """The newest event that was taken; none is taken that is not newer."""
         self.before_event: Callable[[], None] | None = None
@@ -97,6 +101,16 @@ class Stream:
     def lost(self) -> None:
         """End it too: an event may be missing, and the client resumes."""
         self.end()
+
+    def refuse(self) -> None:
+        """End it at once: the caller's token opens nothing any more. What waits is not sent."""
+        self.refused = True
+        self._waiting.clear()
+        transport = self._request.transport
+        if transport is not None and transport.get_write_buffer_size():
+            self.cut("its token has ended, and it does not take what was sent")
+        else:
+            self.end()
 
     def cut(self, reason: str) -> None:
         """Break the answer off: what waits is not sent."""
@@ -152,6 +166,8 @@ class Stream:
             await self._taken
 
     def _put(self, id_: int, chunk: bytes) -> None:
+        if self.refused:
+            return
         self._waiting.append((id_, chunk))
         self._wake()
 
@@ -163,8 +179,11 @@ class Stream:
 class Streams:
     """All open streams, at most `limit` of one principal."""
 
-    def __init__(self, draining: asyncio.Event, *, limit: int, keep_alive_s: float) -> None:
+    def __init__(
+        self, draining: asyncio.Event, tokens: Tokens, *, limit: int, keep_alive_s: float
+    ) -> None:
         self._draining = draining
+        self._tokens = tokens
         self._limit = limit
         self._keep_alive_s = keep_alive_s
         self._tick_s = min(_SHORTEST_TICK_S, keep_alive_s / 2)
@@ -179,9 +198,11 @@ class Streams:
     ) -> Iterator[Stream]:
         """Count a stream of the caller's while the block runs.
 
-        It ends when its time is over, and at once while jobd drains. Raises LimitReached.
+        It ends when its time is over, and at once while jobd drains, or when the caller's
+        token ends. Raises LimitReached.
         """
-        principal = request[PRINCIPAL]
+        caller = request[CALLER]
+        principal = caller.principal
         self._make_room(principal)
         stream = Stream(request, keep_alive)
         self._counted[principal].add(stream)
@@ -192,8 +213,10 @@ class Streams:
         deadline = None if timeout_s is None else loop.call_later(timeout_s, stream.end)
         if self._draining.is_set():
             stream.end()
+        token_id, watched = caller.token_id, self._tokens.watched
         try:
-            yield stream
+            with nullcontext() if token_id is None else watched(token_id, stream.refuse):
+                yield stream
         finally:
             if deadline is not None:
                 deadline.cancel()

@@ -56,6 +56,7 @@ VIEW: View[Delivery] = View(
         Column("JOB", lambda delivery: delivery.job_id or ""),
         Column("URL", lambda delivery: delivery.url, wide=True),
         Column("ENDPOINT", lambda delivery: delivery.endpoint_id or "", wide=True),
+        Column("PRINCIPAL", lambda delivery: delivery.principal, wide=True),
         Column("NEXT", lambda delivery: age(delivery.next_attempt_at, now()), wide=True),
     ),
 )
@@ -109,6 +110,9 @@ def _which(command: F) -> F:
     return command
 
 
+_of_all = click.option(
+    "--all", "of_all", is_flag=True, help="Everybody's; it takes the right to read."
+)
 _limit = click.option(
     "--limit",
     type=click.IntRange(1, _LONGEST_PAGE),
@@ -126,6 +130,7 @@ _limit = click.option(
 @click.argument("delivery_id", metavar="[DELIVERY]", required=False)
 @click.option("--status", type=click.Choice(_STATUSES), help="Only these.")
 @_which
+@_of_all
 @_limit
 @output_option("table", "How to print them.")
 @socket_option
@@ -150,6 +155,7 @@ def ls(
 
 @click.command(epilog="Example: jobd webhooks dead --since 2d -o wide")
 @_which
+@_of_all
 @_limit
 @output_option("table", "How to print them.")
 @socket_option
@@ -160,8 +166,8 @@ def dead(environ: Environ, /, *, output: str, socket: str | None, **asked: Any) 
         _list(client, output, status="dead", **asked)
 
 
-def _list(client: Client, output: str, *, limit: int, **filters: Any) -> None:
-    answer = client.webhooks.deliveries(page_size=limit, **filters)
+def _list(client: Client, output: str, *, limit: int, of_all: bool, **filters: Any) -> None:
+    answer = client.webhooks.deliveries(page_size=limit, all=of_all, **filters)
     VIEW.print_list(answer.value.deliveries, answer.body, output)
     if answer.value.next_page_token is not None and output in ("table", "wide"):
         say(f"There are more than these {limit}; see --limit.")
@@ -172,6 +178,7 @@ def _fields(delivery: DeliveryDetail) -> Iterator[tuple[str, str]]:
     yield "webhook-id", delivery.message_id
     yield "event", delivery.event_type
     yield "job", delivery.job_id or ""
+    yield "principal", delivery.principal
     yield "endpoint", delivery.endpoint_id or ""
     yield "url", delivery.url
     yield "status", delivery.status
@@ -186,6 +193,7 @@ def _fields(delivery: DeliveryDetail) -> Iterator[tuple[str, str]]:
 )
 @click.argument("delivery_ids", metavar="[DELIVERY…]", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All that are dead.")
+@click.option("--others", is_flag=True, help="What is others' too; it takes the right to operate.")
 @click.option(
     "--status",
     type=click.Choice(["dead", "succeeded"]),
@@ -198,28 +206,28 @@ def _fields(delivery: DeliveryDetail) -> Iterator[tuple[str, str]]:
 @click.pass_obj
 def redeliver(
     environ: Environ,
+    /,
     *,
     delivery_ids: tuple[str, ...],
     every: bool,
+    others: bool,
     status: Any,
-    endpoint_id: str | None,
-    job_id: str | None,
-    since: datetime | None,
     socket: str | None,
+    **which: Any,
 ) -> int:
     """Send again what was given up: single deliveries, or all that the options name.
 
     A receiver sees the webhook-id that it may know; the schedule begins anew.
     """
-    named = every or endpoint_id is not None or job_id is not None or since is not None
+    named = every or any(value is not None for value in which.values())
     if named == bool(delivery_ids):
         raise click.UsageError("name deliveries, or say which by --all, --endpoint, --job, --since")
+    if others and delivery_ids:
+        raise click.UsageError("--others is for what options name")
     with connect(environ, socket) as client:
         if delivery_ids:
             return _each(client, tuple(dict.fromkeys(delivery_ids)))
-        request = RedeliverRequest(
-            status=status, endpoint_id=endpoint_id, job_id=job_id, since=since
-        )
+        request = RedeliverRequest(status=status, all=others, **which)
         answer = client.webhooks.redeliver_all(request)
     click.echo(f"{answer.value.redelivered} will be sent again")
     return Exit.OK

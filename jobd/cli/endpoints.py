@@ -28,6 +28,9 @@ _ENDED = "ended"
 """How the three events that end a job are shown."""
 
 _ID = "endpoint_id"
+_PAGE = 100
+"""As many as a principal may have."""
+_LONGEST_PAGE = 1000
 _HIDDEN = "whsec_…"
 """Stands for a secret where a call is only printed."""
 
@@ -66,6 +69,7 @@ VIEW: View[Endpoint] = View(
         Column("QUEUES", lambda endpoint: _words(endpoint.queues, _EVERY), wide=True),
         Column("PAYLOAD", lambda endpoint: endpoint.payload, wide=True),
         Column("RATE", _rate, wide=True, right=True),
+        Column("PRINCIPAL", lambda endpoint: endpoint.principal, wide=True),
         Column("DESCRIPTION", lambda endpoint: endpoint.description, wide=True),
     ),
 )
@@ -74,6 +78,7 @@ VIEW: View[Endpoint] = View(
 def _fields(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
     at = now()
     yield "endpoint", endpoint.endpoint_id
+    yield "principal", endpoint.principal
     yield "url", endpoint.url
     yield "description", endpoint.description
     yield "state", _state(endpoint)
@@ -171,14 +176,24 @@ def _asked(
 
 
 @click.command(epilog="Example: jobd webhooks ls -o wide")
+@click.option("--all", "of_all", is_flag=True, help="Everybody's; it takes the right to read.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, _LONGEST_PAGE),
+    default=_PAGE,
+    show_default=True,
+    help="At most so many.",
+)
 @output_option("table", "How to print them.")
 @socket_option
 @click.pass_obj
-def ls(environ: Environ, *, output: str, socket: str | None) -> None:
+def ls(environ: Environ, *, of_all: bool, limit: int, output: str, socket: str | None) -> None:
     """List your endpoints."""
     with connect(environ, socket) as client:
-        answer = client.webhooks.endpoints()
+        answer = client.webhooks.endpoints(all=of_all, page_size=limit)
     VIEW.print_list(answer.value.endpoints, answer.body, output)
+    if answer.value.next_page_token is not None and output in ("table", "wide"):
+        say(f"There are more than these {limit}; see --limit.")
 
 
 @click.command(

@@ -21,6 +21,12 @@ from jobd.client.tokens import NewToken, Token, TokenRequest
 _SCOPES = ("submit", "read", "operate", "worker", "admin")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LIFE = re.compile(r"([1-9][0-9]{0,8})([smhd])")
+_FORMS = {
+    "principal": "NAME has letters, digits and . _ @ - (the first is one of the former), 100 at "
+    "most; or it is uid:NUMBER, a user of this machine.",
+    "description": "--description has 200 characters at most, none of them a control character.",
+    "expires_in_seconds": "--expires is ten years at most.",
+}
 _PAGE = 50
 _LONGEST_PAGE = 1000
 
@@ -59,6 +65,12 @@ def _life(context: click.Context, parameter: click.Parameter, value: str | None)
     if form is None:
         raise click.BadParameter("a number with s, m, h or d behind it: 90d", context, parameter)
     return int(form[1]) * _UNITS_S[form[2]]
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    """Return what is wrong in the words of the command line."""
+    detail, _, where = str(error).partition(" - at `$.")
+    return _FORMS.get(where.rstrip("`"), detail)
 
 
 @click.group()
@@ -122,7 +134,7 @@ def create(  # noqa: PLR0913 - one parameter per option
     try:
         request = msgspec.convert(asked, TokenRequest)
     except msgspec.ValidationError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(_reason(error)) from None
     if not offline:
         with connect(environ, socket) as client:
             made = client.tokens.create(request)

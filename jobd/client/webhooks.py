@@ -5,9 +5,9 @@ Not here: the receiver's side (domain/signing.py verifies a message).
 
 import http.client
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -60,6 +60,8 @@ class DeliveryFilters(TypedDict, total=False):
     endpoint_id: str | None
     since: datetime | None
     """Only what was made from then on."""
+    all: bool
+    """Everybody's, which takes the right to read."""
 
 
 class WebhookCalls:
@@ -68,9 +70,16 @@ class WebhookCalls:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def endpoints(self) -> Answer[EndpointList]:
-        """Return the caller's endpoints."""
-        return self._link.json("GET", _ENDPOINTS, EndpointList)
+    def endpoints(
+        self,
+        *,
+        all: bool = False,  # noqa: A002 - as the API calls it
+        page_size: int | None = None,
+        page_token: str | None = None,
+    ) -> Answer[EndpointList]:
+        """Return the oldest of the caller's endpoints, or of everybody's, or another page."""
+        named = {"all": "true" if all else None, "page_size": page_size, "page_token": page_token}
+        return self._link.json("GET", f"{_ENDPOINTS}{_query(named)}", EndpointList)
 
     def add(self, request: EndpointRequest) -> Answer[NewEndpoint]:
         """Register an endpoint and return it with its secret, which is shown this once.
@@ -135,12 +144,8 @@ class WebhookCalls:
         if since is not None and since.tzinfo is None:
             raise ValueError("since has no zone")
         named = {**filters, "page_size": page_size, "page_token": page_token}
-        query = urlencode(
-            {name: msgspec.to_builtins(value) for name, value in named.items() if value is not None}
-        )
-        return self._link.json(
-            "GET", f"{_DELIVERIES}?{query}" if query else _DELIVERIES, DeliveryList
-        )
+        named["all"] = "true" if filters.get("all") else None
+        return self._link.json("GET", f"{_DELIVERIES}{_query(named)}", DeliveryList)
 
     def all_deliveries(self, **filters: Unpack[DeliveryFilters]) -> Iterator[Delivery]:
         """Yield all deliveries that match, newest first; a page is asked for when it is needed."""
@@ -194,6 +199,11 @@ class WebhookCalls:
             return answer(response, response.read(), shape)
         except (OSError, http.client.HTTPException) as error:
             raise self._link.broken(error) from error
+
+
+def _query(named: Mapping[str, Any]) -> str:
+    given = {name: msgspec.to_builtins(value) for name, value in named.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""
 
 
 def _endpoint(endpoint_id: str) -> str:

@@ -143,8 +143,7 @@ def _convert(tables: dict[str, dict[str, Any]]) -> Config:
     try:
         config = msgspec.convert(tables, Config)
     except msgspec.ValidationError as error:
-        detail, _, where = str(error).partition(" - at `$.")
-        raise ConfigError(f"{where.rstrip('`') or 'configuration'}: {detail}") from error
+        raise ConfigError(_complaint(str(error))) from error
     if config.jobs.timeout_s > config.jobs.max_timeout_s:
         raise ConfigError("jobs.timeout_s is greater than jobs.max_timeout_s")
     if config.retention.default_s > config.retention.max_s:
@@ -154,6 +153,26 @@ def _convert(tables: dict[str, dict[str, Any]]) -> Config:
     except OverflowError as error:
         raise ConfigError(f"plugins: {error}") from error
     return config
+
+
+def _complaint(error: str) -> str:
+    """Return what msgspec says in the words of the settings: for a pattern, its help."""
+    detail, _, at = error.partition(" - at ")
+    path = at.partition("$.")[2].rstrip("`")
+    if "regex" in detail:
+        section, _, key = path.partition(".")
+        name = key.partition("[")[0]
+        said = [
+            _help(f) for f in msgspec.structs.fields(_SECTIONS[section]) if f.encode_name == name
+        ]
+        what = "a name" if at.startswith("`key`") else "the value"
+        detail = " ".join([f"{what} is not of the form that is taken.", *said])
+    return f"{path or 'configuration'}: {detail}"
+
+
+def _help(field: msgspec.structs.FieldInfo) -> str:
+    text: str = msgspec.json.schema(field.type)["description"]
+    return text
 
 
 def _with_gids(auth: Auth) -> Auth:
@@ -204,8 +223,7 @@ def document() -> str:
     for section, struct in _SECTIONS.items():
         lines += ["", f"[{section}.default]" if section in _NAMED else f"[{section}]"]
         for field in msgspec.structs.fields(struct):
-            help_ = msgspec.json.schema(field.type)["description"]
-            lines += [f"# {help_}", f"# {field.encode_name} = {_default(field)}"]
+            lines += [f"# {_help(field)}", f"# {field.encode_name} = {_default(field)}"]
     lines += [
         "",
         "# What the handlers of a plugin get as `ctx.config`: its README says what it knows.",

@@ -4,7 +4,7 @@ Not here: when they are built, and in which order they end (run.py).
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from jobd.config import Config, ConfigError, Webhooks, allowed_paths
 from jobd.engine.kinds import Kinds
@@ -45,6 +45,26 @@ def pool_settings(config: Config, environ: Mapping[str, str], mark: str) -> Sett
         max_worker_rss_bytes=pool.max_worker_rss_mb * _MIB,
         plugin_config=config.plugins,
     )
+
+
+def limits_of(kinds: Kinds) -> Callable[[str], AttemptLimits]:
+    """Return what finds out what a kind's handler has declared of its attempts.
+
+    It is asked for every claim, so the answers are kept, for as long as the catalogue is.
+    """
+    catalog, known = kinds.catalog, dict[str, AttemptLimits]()
+
+    def find(kind: str) -> AttemptLimits:
+        nonlocal catalog
+        if kinds.catalog is not catalog:
+            catalog = kinds.catalog
+            known.clear()
+        limits = known.get(kind)
+        if limits is None:
+            limits = known[kind] = attempt_limits(kinds, kind)
+        return limits
+
+    return find
 
 
 def attempt_limits(kinds: Kinds, kind: str) -> AttemptLimits:

@@ -12,8 +12,9 @@ import logging
 import os
 import random
 import signal
+import socket
 import sys
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from sqlite3 import sqlite_version
 from typing import Any
 
@@ -26,7 +27,7 @@ from jobd.bus import Bus
 from jobd.config import Config
 from jobd.daemon import catalog, listening, views
 from jobd.daemon.outgoing import Outgoing, check_ops_url
-from jobd.daemon.rooms import attempt_limits, egress_policy, pool_settings
+from jobd.daemon.rooms import egress_policy, limits_of, pool_settings
 from jobd.domain.backoff import BackoffPolicy
 from jobd.domain.clock import Clock
 from jobd.domain.deliveries import parse_target
@@ -35,6 +36,7 @@ from jobd.domain.jobs import Claim
 from jobd.engine import recovery
 from jobd.engine.commands import Commands
 from jobd.engine.dispatcher import Dispatcher
+from jobd.engine.endings import Endings
 from jobd.engine.endpoints import Webhooks
 from jobd.engine.estimates import Estimates
 from jobd.engine.kinds import Kinds
@@ -55,6 +57,7 @@ from jobd.store.rules import rules_of
 from jobd.store.tokens import Tokens
 from jobd.store.writer import Writer
 from jobd.systemd import Notifier
+from jobd.webhooks import egress
 from jobd.webhooks.deliverer import Deliverer
 
 log = logging.getLogger(__name__)
@@ -83,17 +86,18 @@ class Daemon:
         self._asked_to_reload = asyncio.Event()
         self._status = 0
         self._logs = Logs(layout.logs, head_bytes=config.limits.log_bytes)
+        self._endings = Endings()
         self._dispatcher = Dispatcher(
             self._kinds,
             self._logs,
             layout=layout,
             default_backoff=BackoffPolicy(config.jobs.backoff_base_s, config.jobs.backoff_cap_s),
             random=random.random,
+            endings=self._endings,
         )
         self._started_at_ms = self._clock.wall_ms()
         self._notifier = Notifier(environ)
         self._egress = egress_policy(config.webhooks, config.server.socket)
-        check_ops_url(config, self._egress)
         self._reserve = Reserve(layout.reserve, min_free_bytes=config.files.min_free_bytes)
         self._estimates: Estimates
 
@@ -111,6 +115,8 @@ class Daemon:
         server = self._config.server
         async with contextlib.AsyncExitStack() as stack:
             listeners = stack.enter_context(listening.listeners(server))
+            self._egress = egress.without(self._egress, listeners[1:])
+            check_ops_url(self._config, self._egress)
             database = await self._database(stack)
             identity = database.identity
             workers_lock = await recovery.collect_old_workers(
@@ -155,9 +161,7 @@ class Daemon:
             app = self._app(
                 database, writer, commands, pool, settings, handlers, tokens, outgoing.deliverer
             )
-            connections = self._config.limits.connections
-            serving = served(app, listeners, self._clock, connections=connections)
-            await stack.enter_async_context(serving)
+            await stack.enter_async_context(self._served(app, listeners))
             _spare_the_collector()
             sys.stderr.write(f"jobd is ready on {listening.places(server, listeners)}\n")
             sys.stderr.flush()
@@ -166,6 +170,12 @@ class Daemon:
             self._notifier.stopping("Draining.")
             await self._drain(pool)
         return self._status
+
+    def _served(
+        self, app: web.Application, listeners: Sequence[socket.socket]
+    ) -> contextlib.AbstractAsyncContextManager[object]:
+        limit, proxies = self._config.limits.connections, self._config.auth.proxy_uids
+        return served(app, listeners, self._clock, connections=limit, proxy_uids=proxies)
 
     async def _database(self, stack: contextlib.AsyncExitStack) -> Database:
         database = await Database.open(
@@ -280,7 +290,7 @@ class Daemon:
             uploads=self._layout.uploads,
             listener=self._dispatcher,
             workers_lock_fd=workers_lock,
-            limits_of=lambda kind: attempt_limits(self._kinds, kind),
+            limits_of=limits_of(self._kinds),
         )
 
     def _database_broke(self, error: BaseException) -> None:
@@ -321,6 +331,7 @@ class Daemon:
             commands=commands,
             readers=readers,
             bus=self._bus,
+            endings=self._endings,
             catalog=lambda: self._kinds.catalog,
             reload_handlers=handlers.reload,
             layout=self._layout,

@@ -34,6 +34,12 @@ _UNUSABLE = (
 )
 """What trying again would not change."""
 
+_TURN_S = 0.0005
+"""How long one thread may keep the interpreter from another: a tenth of what Python lets it.
+
+The database's thread asks for it back behind every statement, with the lock on the file held.
+"""
+
 _NO_THREAD = "can't start new thread"
 """What Python says, with a RuntimeError, when the system has none left: it may pass."""
 
@@ -54,6 +60,7 @@ def serve(config: Config, environ: Mapping[str, str], clock: Clock | None = None
         lock = recovery.take_lock(layout.lock)
         try:
             sweep_incoming(layout)
+            sys.setswitchinterval(_TURN_S)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(Daemon(config, environ, layout, clock or SystemClock()).run())
         finally:

@@ -151,9 +151,9 @@ class DeliveryView(msgspec.Struct, frozen=True):
 
 
 class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deliveries of a principal: those that fit all that is said."""
+    """Which deliveries of a principal, None: of all: those that fit all that is said."""
 
-    principal: str
+    principal: str | None
     status: DeliveryStatus | None = None
     endpoint_id: str | None = None
     job_id: str | None = None
@@ -270,8 +270,8 @@ class Policy(Protocol):
     def allow_unix(self) -> tuple[str, ...]:
         """The unix sockets that may be sent to, as absolute paths."""
 
-    def permits(self, address: Address) -> bool:
-        """Whether this address may be dialled."""
+    def permits(self, address: Address, port: int = 0) -> bool:
+        """Whether this address may be dialled, at this port if one is said."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -286,7 +286,7 @@ class Target(msgspec.Struct, frozen=True):
         return self.socket or "/".join(self.url.split("/", 3)[:3])
 
 
-_USUAL_PORTS = {"https": ":443", "http": ":80"}
+_PORTS = {"https": 443, "http": 80}
 
 
 def receiver_of(url: str) -> str:
@@ -299,7 +299,8 @@ def receiver_of(url: str) -> str:
     scheme, _, rest = url.partition("://")
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     origin = f"{scheme}://{authority}".lower()
-    return origin.removesuffix(_USUAL_PORTS.get(scheme.lower(), " "))
+    usual = _PORTS.get(scheme.lower())
+    return origin.removesuffix(f":{usual}")
 
 
 _PRINTABLE = re.compile(r"[!-~]+")
@@ -351,10 +352,10 @@ def _web_target(match: re.Match[str], policy: Policy) -> Target:
     authority = _AUTHORITY.fullmatch(match["authority"])
     if authority is None:
         raise _forbidden("The host of the callback URL cannot be read.")
-    if port := authority["port"]:
-        _check_port(int(port))
+    port = int(authority["port"] or _PORTS[scheme])
+    _check_port(port)
     address = _literal(authority)
-    if address is not None and not policy.permits(address):
+    if address is not None and not policy.permits(address, port):
         raise _forbidden(f"The address {address} may not be sent to.", "blocked_address")
     rest = match["rest"] or "/"
     path = rest if rest.startswith("/") else f"/{rest}"

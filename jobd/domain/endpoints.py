@@ -197,9 +197,9 @@ class Endpoints:
         """Return the endpoint; None if there is none."""
         return self._by_id.get(endpoint_id)
 
-    def of(self, principal: str) -> list[Endpoint]:
-        """Return a principal's endpoints, the oldest first."""
-        mine = (one for one in self._by_id.values() if one.principal == principal)
+    def of(self, principal: str | None) -> list[Endpoint]:
+        """Return a principal's endpoints, or everybody's, the oldest first."""
+        mine = (one for one in self._by_id.values() if principal in {None, one.principal})
         return sorted(mine, key=lambda one: one.endpoint_id)
 
     def told(

@@ -18,11 +18,13 @@ _RANDOM_BYTES = 4096
 """Drawn from the kernel at a time: a call for each id would be a good part of its cost."""
 
 _COUNTER_BITS = 42
-_COUNTER_MAX = (1 << _COUNTER_BITS) - 1
-_LOW_BITS = 30
+_LOW_BITS = 16
 _LOW_MAX = (1 << _LOW_BITS) - 1
-"""The part of the counter that follows the variant; the digits before it seldom change."""
-_VARIANT = 0x2 << _LOW_BITS
+"""The part of the counter that is told anew for each id; the digits before it seldom change."""
+_HEX = [f"{byte:02x}" for byte in range(256)]
+_HIGH_MAX = (1 << _COUNTER_BITS - _LOW_BITS) - 1
+_BEHIND_VARIANT = 14
+"""Bits of the counter's higher part that follow the variant, of which there are two."""
 
 
 class IdSource:
@@ -35,35 +37,39 @@ class IdSource:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last_ms = 0
-        self._counter = 0
-        self._high = -1
-        self._head = ""
+        self._high = 0
+        self._low = -1
+        self._head = _head(0, 0)
         self._random = ""
         self._drawn = 0
 
     def next(self, prefix: str, wall_ms: int) -> str:
         """Return `prefix` + 32 lower-case hex digits, greater than every id given before."""
         with self._lock:
+            low = self._low + 1
             if wall_ms > self._last_ms:
                 self._last_ms = wall_ms
-                self._counter = int(self._draw(12), 16) >> 7
-                self._high = -1
-            else:
-                self._counter += 1
-                if self._counter > _COUNTER_MAX:
-                    self._last_ms += 1
-                    self._counter = 0
-            counter = self._counter
-            if counter >> _LOW_BITS != self._high:
-                self._high = counter >> _LOW_BITS
-                self._head = f"{self._last_ms:012x}7{self._high:03x}"
+                start = int(self._draw(12), 16) >> 7
+                self._high, low = start >> _LOW_BITS, start & _LOW_MAX
+                self._head = _head(wall_ms, self._high)
+            elif low > _LOW_MAX:
+                low = 0
+                self._carry()
+            self._low = low
             begin = self._drawn
             if begin + 8 <= len(self._random):
                 self._drawn = begin + 8
                 tail = self._random[begin : begin + 8]
             else:
                 tail = self._draw(8)
-            return f"{prefix}{self._head}{_VARIANT | counter & _LOW_MAX:08x}{tail}"
+            return f"{prefix}{self._head}{_HEX[low >> 8]}{_HEX[low & 0xFF]}{tail}"
+
+    def _carry(self) -> None:
+        self._high += 1
+        if self._high > _HIGH_MAX:
+            self._last_ms += 1
+            self._high = 0
+        self._head = _head(self._last_ms, self._high)
 
     def _draw(self, count: int) -> str:
         """Return random digits that nobody was given before; a forked child must not use them."""
@@ -72,6 +78,12 @@ class IdSource:
             self._random, begin = os.urandom(_RANDOM_BYTES).hex(), 0
         self._drawn = begin + count
         return self._random[begin : begin + count]
+
+
+def _head(wall_ms: int, high: int) -> str:
+    """Return the digits before those of the counter's low part, the version and variant too."""
+    behind = 0x2 << _BEHIND_VARIANT | high & (1 << _BEHIND_VARIANT) - 1
+    return f"{wall_ms:012x}7{high >> _BEHIND_VARIANT:03x}{behind:04x}"
 
 
 def new_tokens(count: int) -> list[str]:

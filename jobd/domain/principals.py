@@ -45,6 +45,8 @@ class Caller(msgspec.Struct, frozen=True):
     scopes: frozenset[Scope]
     job_id: str | None = None
     by_token: bool = False
+    token_id: str | None = None
+    """The token that was sent, if it may be revoked or expire."""
 
     def may(self, scope: Scope) -> bool:
         """Return whether the caller has the scope."""

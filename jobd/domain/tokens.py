@@ -40,7 +40,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def caller(self) -> Caller:
         """Who sends it."""
-        return Caller(self.principal, closed(self.scopes), by_token=True)
+        return Caller(self.principal, closed(self.scopes), by_token=True, token_id=self.token_id)
 
     def is_valid(self, now_ms: int) -> bool:
         """Return whether it opens anything at this time."""

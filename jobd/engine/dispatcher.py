@@ -22,6 +22,7 @@ from jobd.domain.catalog import Lane
 from jobd.domain.errors import JobdError, LeaseLost
 from jobd.domain.jobs import Checkpoint, Claim, JobError, Progress
 from jobd.domain.outcomes import NotStarted, Outcome, Refused, decide
+from jobd.engine.endings import Endings
 from jobd.engine.inputs import missing_file, names_files
 from jobd.engine.kinds import Kinds
 from jobd.engine.logs import AttemptLogs
@@ -63,8 +64,10 @@ class Dispatcher:
         layout: Layout,
         default_backoff: BackoffPolicy,
         random: Callable[[], float],
+        endings: Endings | None = None,
     ) -> None:
         self._kinds = kinds
+        self._endings = endings or Endings()
         self._logs = AttemptLogs(logs)
         self._layout = layout
         self._default_backoff = default_backoff
@@ -188,6 +191,7 @@ class Dispatcher:
             random=self._random,
             cancel_requested=claim.token in self._cancelled,
         )
+        self._endings.settles(claim, settlement)
         try:
             answer = self._writer.settling(settlement)
         except JobdError as error:

@@ -51,14 +51,14 @@ class Webhooks:
         self._changed = changed
         self._ids = IdSource()
 
-    def of(self, principal: str) -> list[Endpoint]:
-        """Return a principal's endpoints, the oldest first."""
+    def of(self, principal: str | None) -> list[Endpoint]:
+        """Return a principal's endpoints, or everybody's, the oldest first."""
         return self._writer.endpoints.of(principal)
 
-    def get(self, principal: str, endpoint_id: str) -> Endpoint:
-        """Return a principal's endpoint; raises NotFound."""
+    def get(self, endpoint_id: str, seen: Callable[[str], bool] = lambda _: True) -> Endpoint:
+        """Return the endpoint if those of its principal are `seen`; raises NotFound."""
         endpoint = self._writer.endpoints.get(endpoint_id)
-        if endpoint is None or endpoint.principal != principal:
+        if endpoint is None or not seen(endpoint.principal):
             raise NotFound("endpoint_not_found", f"There is no endpoint {endpoint_id}.")
         return endpoint
 
@@ -108,24 +108,24 @@ class Webhooks:
         """Give a principal's callbacks a new secret, as `rotate`."""
         return await self._rotate(principal, overlap_s)
 
-    async def test(self, principal: str, endpoint_id: str) -> DeliveryView:
+    async def test(self, endpoint_id: str) -> DeliveryView:
         """Send an endpoint a message that tells of nothing; return its delivery, which is due.
 
         Raises NotFound, or Conflict (`endpoint_disabled`).
         """
-        endpoint = self.get(principal, endpoint_id)
+        endpoint = self.get(endpoint_id)
         if not endpoint.enabled:
             raise Conflict("endpoint_disabled", "The endpoint is disabled; enable it first.")
         message = Outright(
             type=TEST,
             body=encode_test(endpoint_id, self._clock.wall_ms()),
-            principal=principal,
+            principal=endpoint.principal,
             url=endpoint.url,
             endpoint_id=endpoint_id,
         )
         delivery_id = await self._writer.tell(message)
         with reading_back():
-            return await self.log.one(principal, delivery_id)
+            return await self.log.one(endpoint.principal, delivery_id)
 
     async def redeliver(self, principal: str, delivery_id: str) -> DeliveryView:
         """Send what is over once more, by a new schedule; return its delivery as it is then.

@@ -1,9 +1,10 @@
-"""A job as it stands right after its insert, known without reading it back.
+"""A job as it stands right after its insert, or its end, known without reading it back.
 
 Not here: how it is stored (store/jobs.py), how it looks on the wire (wire/).
 """
 
-from jobd.domain.jobs import Inputs, Job, NewJob
+from jobd.domain.events import Event
+from jobd.domain.jobs import Claim, Inputs, Job, NewJob, Settlement
 from jobd.domain.statuses import Status
 
 
@@ -41,4 +42,44 @@ def as_stored(new: NewJob, seq: int, event_id: int) -> Job:
         retried_as=None,
         event_id=event_id,
         inputs=Inputs(new.args, new.metadata, new.traceparent, new.callback_url, new.request_id),
+    )
+
+
+def as_completed(new: NewJob, claim: Claim, settlement: Settlement, event: Event) -> Job:
+    """Return the job whose only attempt has completed, to which nothing else has happened."""
+    return Job(  # by position, at a fifth of the cost
+        event.seq,
+        new.job_id,
+        new.principal,
+        new.kind,
+        new.queue,
+        claim.lane,
+        new.priority,
+        Status.COMPLETED,
+        new.metadata,
+        new.created_at_ms,
+        event.at_ms,
+        new.run_at_ms,
+        claim.claimed_at_ms,
+        event.at_ms,
+        event.data["expires_at_ms"],
+        new.start_before_ms,
+        event.attempt,
+        claim.failures,
+        claim.crashes,
+        claim.interrupted,
+        claim.released,
+        claim.snoozes,
+        new.max_attempts,
+        new.timeout_ms,
+        new.retention_ms,
+        cancel_requested=False,
+        partial=settlement.partial,
+        retry_of=None,
+        retried_as=None,
+        event_id=event.id,
+        summary=settlement.summary,
+        has_result=settlement.result is not None,
+        inputs=Inputs(new.args, new.metadata, new.traceparent, new.callback_url, new.request_id),
+        result=settlement.result,
     )

@@ -46,6 +46,7 @@ class Attempt:
         "reported",
         "scratch",
         "setting_up",
+        "setups",
         "share",
         "spoke",
     )
@@ -70,6 +71,8 @@ class Attempt:
         """When the limit of its time or its setup is reached."""
         self.setting_up = False
         """Whether its handler is being imported or set up, which has a limit of its own."""
+        self.setups = 0
+        """How often that has begun."""
         self.held_up_s = 0.0
         """For how long its limits were not held against it, because a neighbour kept the loop."""
         self.peak_rss_bytes = 0

@@ -95,6 +95,8 @@ class Output:
         root = logging.getLogger()
         root.addHandler(_Records(self))
         root.setLevel(level.upper())
+        # at DEBUG it says how each loop was made, which is of no job
+        logging.getLogger("asyncio").setLevel(max(logging.INFO, root.level))
 
     def text(self, kind: bytes, data: bytes) -> None:
         """Write text of the job that runs in this context."""

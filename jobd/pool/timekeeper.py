@@ -15,6 +15,9 @@ from jobd.pool.attempt import Attempt
 from jobd.pool.reports import Reason
 from jobd.pool.shared_loop import LOOK_AGAIN_S, SharedLoop
 
+_MOST_SETUPS = 2
+"""The handler's import, and its setup."""
+
 
 class Timekeeper:
     """Counts for one worker."""
@@ -46,11 +49,22 @@ class Timekeeper:
             attempt.listen(attempt.limits.heartbeat_timeout_s, self._listen, attempt)
 
     def begin_setup(self, attempt: Attempt) -> None:
-        """Begin to count the time of its handler's import or setup instead."""
+        """Begin to count the time of its handler's import or setup instead.
+
+        A worker that says so more often than there can be any prolongs nothing.
+        """
+        if attempt.setting_up or attempt.setups == _MOST_SETUPS:
+            return
         attempt.setting_up = True
+        attempt.setups += 1
         if attempt.asked is None:
             attempt.stop_timers()
             self._limit(attempt, attempt.limits.setup_timeout_s)
+
+    def end_setup(self, attempt: Attempt) -> None:
+        """Begin to count its own time anew, if its handler was being imported or set up."""
+        if attempt.setting_up:
+            self.begin(attempt)
 
     def held_up(self, attempt: Attempt) -> bool:
         """Whether a limit has to wait for LOOK_AGAIN_S."""

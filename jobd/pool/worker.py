@@ -239,7 +239,7 @@ class Worker:
             case protocol.SettingUp() if attempt := self.line.get(frame.token):
                 self._timekeeper.begin_setup(attempt)
             case protocol.SetUp() if attempt := self.line.get(frame.token):
-                self._timekeeper.begin(attempt)
+                self._timekeeper.end_setup(attempt)
             case protocol.Ready():
                 self._became_ready()
             case _:  # about an attempt that has ended here

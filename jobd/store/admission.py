@@ -30,7 +30,7 @@ def refused(tx: Transaction, asked: Mapping[K, str]) -> dict[K, JobdError]:
     when its principal has too many, Unavailable (`queue_full`) when all have together.
     Only jobs that are inserted are counted by the next call.
     """
-    if has_plenty(tx, len(asked)):
+    if not asked or has_plenty(tx, len(asked)):
         return {}
     rules, standing, moved = tx.rules, tx.standing, tx.tally
     in_all = standing.all_waiting + moved.all_waiting

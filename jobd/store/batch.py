@@ -11,7 +11,7 @@ Not here: when a batch is taken and answered (writer.py), the verbs themselves.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -83,7 +83,7 @@ class Committed(msgspec.Struct, frozen=True):
     leased: list[Lease]
     ended: list[str]
     """Tokens of settlements."""
-    receivers: set[str]
+    receivers: Collection[str]
     """Whom there is something for, or of whom something has changed."""
     written_bytes: int
 

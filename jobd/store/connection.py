@@ -6,7 +6,9 @@ cancelled caller would leave a transaction open for the next one to fall over.
 Not here: which connection does what (database.py).
 """
 
+import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +73,13 @@ class Connection(aiosqlite.Connection):
 
 
 def writing(path: Path) -> sqlite3.Connection:
-    """Connect for writing; nothing is read or changed yet."""
+    """Connect for writing; nothing is read or changed yet.
+
+    A new file is its owner's alone, whatever the umask: secrets are in it. So are the files
+    that SQLite puts beside it.
+    """
+    with contextlib.suppress(OSError):  # what is wrong, SQLite will say
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     return sqlite3.connect(path, isolation_level=None, cached_statements=256)
 
 

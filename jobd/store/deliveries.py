@@ -12,7 +12,7 @@ delivered once more (delivery_log.py).
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -42,6 +42,10 @@ _SQL = load("deliveries.sql")
 
 SLICE = 500
 """Deliveries in one transaction."""
+
+
+Save = Callable[[Sequence[Message]], Awaitable[object]]
+"""Renders messages and stores what they say."""
 
 
 class Died(NamedTuple):
@@ -130,38 +134,56 @@ class Deliveries:
         now_ms = self._clock.wall_ms()
         await self._write(lambda connection: _record(connection, ended, now_ms))
 
-    async def kill(self, receiver: str, reason: DeadReason, in_flight: Collection[str] = ()) -> int:
-        """End all that waits for a receiver, but what is `in_flight`; return how many it were."""
-        values = {
-            "receiver": receiver,
-            "reason": reason,
-            "in_flight": _array(in_flight),
-            "limit": SLICE,
-        }
+    async def kill(
+        self,
+        receiver: str,
+        reason: DeadReason,
+        in_flight: Collection[str] = (),
+        *,
+        save: Save | None = None,
+    ) -> int:
+        """End all that waits for a receiver, but what is `in_flight`; return how many it were.
+
+        What was never sent has no body; it is given to `save` before, so that it can be
+        delivered once more when its job is gone.
+        """
         killed, more = 0, True
         while more:
-            rows = await self._write(
-                lambda c: c.execute(
-                    _SQL["kill"], {**values, "now": self._clock.wall_ms()}
-                ).fetchall()
-            )
-            killed += len(rows)
-            more = len(rows) == SLICE
+            ids = await self._ids("waiting", {"receiver": receiver}, in_flight)
+            killed += len(await self._kill(ids, reason, save))
+            more = len(ids) == SLICE
         return killed
 
-    async def kill_overdue(self, age_ms: int, in_flight: Collection[str] = ()) -> list[Died]:
+    async def kill_overdue(
+        self, age_ms: int, in_flight: Collection[str] = (), *, save: Save | None = None
+    ) -> list[Died]:
         """End some that wait and whose schedule began so long ago: they are `exhausted`.
 
-        The oldest first, without what is `in_flight`, by trusted time. SLICE of them mean
-        that there may be more.
+        The oldest first, without what is `in_flight`, by trusted time; `save` as for `kill`.
+        SLICE of them mean that there may be more.
         """
-        values = {
-            "begun_by": self._clock.trusted_ms() - age_ms,
-            "in_flight": _array(in_flight),
-            "limit": SLICE,
-            "now": self._clock.wall_ms(),
-        }
-        rows = await self._write(lambda c: c.execute(_SQL["kill_overdue"], values).fetchall())
+        begun_by = self._clock.trusted_ms() - age_ms
+        ids = await self._ids("overdue", {"begun_by": begun_by}, in_flight)
+        return await self._kill(ids, "exhausted", save)
+
+    async def _ids(
+        self, name: str, values: Mapping[str, Any], in_flight: Collection[str]
+    ) -> list[str]:
+        asked = {**values, "in_flight": _array(in_flight), "limit": SLICE}
+        rows = await self._database.read(lambda c: c.execute(_SQL[name], asked).fetchall())
+        return [delivery_id for (delivery_id,) in rows]
+
+    async def _kill(self, ids: Sequence[str], reason: DeadReason, save: Save | None) -> list[Died]:
+        if not ids:
+            return []
+        named = {"delivery_ids": _array(ids)}
+        if save is not None:
+            unsaid = await self._database.read(
+                lambda c: c.execute(_SQL["unsaid"], named).fetchall()
+            )
+            await save([_message(row) for row in unsaid])
+        values = {**named, "reason": reason, "now": self._clock.wall_ms()}
+        rows = await self._write(lambda c: c.execute(_SQL["kill"], values).fetchall())
         return [Died(*row) for row in rows]
 
     async def secrets_of(self, principals: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -252,8 +274,8 @@ def _attempt_row(ended: Attempted) -> tuple[Any, ...]:
     )
 
 
-def _due(row: sqlite3.Row, endpoint: Endpoint | None) -> Due:
-    message = Message(
+def _message(row: sqlite3.Row) -> Message:
+    return Message(
         message_id=row["message_id"],
         seq=row["seq"],
         event_id=row["event_id"],
@@ -265,10 +287,13 @@ def _due(row: sqlite3.Row, endpoint: Endpoint | None) -> Due:
         body=row["body"],
         payload=row["payload"],
     )
+
+
+def _due(row: sqlite3.Row, endpoint: Endpoint | None) -> Due:
     delivery = delivery_of(row)
     if endpoint is not None:
         delivery = msgspec.structs.replace(delivery, url=endpoint.url)
-    return Due(delivery, message, endpoint)
+    return Due(delivery, _message(row), endpoint)
 
 
 def delivery_of(row: sqlite3.Row) -> Delivery:

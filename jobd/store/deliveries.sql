@@ -84,31 +84,40 @@ SELECT
   value ->> 7
 FROM json_each(:attempts);
 
+-- name: waiting
+-- A slice of what waits for a receiver: index deliveries_due.
+SELECT delivery_id FROM deliveries
+WHERE receiver = :receiver
+  AND next_attempt_at IS NOT NULL
+  AND delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
+LIMIT :limit;
+
+-- name: overdue
+-- A slice of what waits, the oldest first: index deliveries_ageing.
+SELECT delivery_id FROM deliveries
+WHERE begun_at <= :begun_by
+  AND next_attempt_at IS NOT NULL
+  AND delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
+ORDER BY begun_at
+LIMIT :limit;
+
+-- name: unsaid
+-- Of these the messages that have no body yet, with what a rendering needs: by primary key.
+SELECT
+  messages.message_id, messages.seq, messages.event_id, messages.type, messages.at,
+  deliveries.payload, NULL AS body, NULL AS traceparent, events.attempt, events.data
+FROM json_each(:delivery_ids) AS named
+CROSS JOIN deliveries ON deliveries.delivery_id = named.value
+CROSS JOIN messages ON messages.message_id = deliveries.message_id
+LEFT JOIN events ON events.id = messages.event_id
+WHERE iif(deliveries.payload = 'job', messages.job_body, messages.body) IS NULL;
+
 -- name: kill
--- A slice of what waits for a receiver: index deliveries_due, then by primary key.
+-- By primary key. Found by a reader a moment ago: only what still waits.
 UPDATE deliveries SET
   status = 'dead', dead_reason = :reason, next_attempt_at = NULL, ended_at = :now
-WHERE delivery_id IN (
-  SELECT delivery_id FROM deliveries
-  WHERE receiver = :receiver
-    AND next_attempt_at IS NOT NULL
-    AND delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
-  LIMIT :limit
-)
-RETURNING delivery_id;
-
--- name: kill_overdue
--- A slice of what waits, the oldest first: index deliveries_ageing, then by primary key.
-UPDATE deliveries SET
-  status = 'dead', dead_reason = 'exhausted', next_attempt_at = NULL, ended_at = :now
-WHERE delivery_id IN (
-  SELECT delivery_id FROM deliveries
-  WHERE begun_at <= :begun_by
-    AND next_attempt_at IS NOT NULL
-    AND delivery_id NOT IN (SELECT value FROM json_each(:in_flight))
-  ORDER BY begun_at
-  LIMIT :limit
-)
+WHERE delivery_id IN (SELECT value FROM json_each(:delivery_ids))
+  AND next_attempt_at IS NOT NULL
 RETURNING delivery_id, receiver, endpoint_id, principal;
 
 -- name: secrets

@@ -19,6 +19,7 @@ from jobd.domain.deliveries import (
     DeliveryStatus,
     DeliveryView,
 )
+from jobd.domain.endpoints import ID_PREFIX
 from jobd.domain.errors import Conflict, NotFound
 from jobd.store.database import Database
 from jobd.store.deliveries import SLICE, delivery_of
@@ -71,8 +72,11 @@ class DeliveryLog:
 
         return await self._database.read(read)
 
-    async def one(self, principal: str, delivery_id: str) -> DeliveryView:
-        """Return a principal's delivery with all its attempts; raises NotFound."""
+    async def one(self, principal: str | None, delivery_id: str) -> DeliveryView:
+        """Return a delivery of a principal's, or anybody's, with all its attempts.
+
+        Raises NotFound.
+        """
         asked = {"delivery_ids": _array([delivery_id])}
 
         def read(connection: sqlite3.Connection) -> list[DeliveryView]:
@@ -81,7 +85,7 @@ class DeliveryLog:
             return [_view(row, attempts) for row in rows]
 
         for view in await self._database.read(read):
-            if view.delivery.principal == principal:
+            if principal in {None, view.delivery.principal}:
                 return view
         raise _not_found(delivery_id)
 
@@ -127,7 +131,7 @@ class DeliveryLog:
             self._database, lambda c: c.execute(_SQL["redeliver"], values).fetchall()
         )
         if rows:
-            self._tell_due({receiver for (receiver,) in rows})
+            self._tell_due(dict.fromkeys(receiver for (receiver,) in rows))
         return rows
 
 
@@ -148,8 +152,10 @@ def _found(
     if wanted.job_id is not None:
         values |= {"job_id": wanted.job_id, "endpoint_id": wanted.endpoint_id}
         return _ids(connection, "of_job", values | {"statuses": _array(statuses)})
-    statement = "of_principal"
+    statement = "of_all" if wanted.principal is None else "of_principal"
     if wanted.endpoint_id is not None:
+        if not _may_be_asked_for(connection, wanted.endpoint_id, wanted.principal):
+            return []
         statement = "of_receiver"
         values["receiver"] = wanted.endpoint_id
     ids = [
@@ -158,6 +164,16 @@ def _found(
         for found in _ids(connection, statement, values | {"status": status})
     ]
     return sorted(ids, reverse=True)[:limit]
+
+
+def _may_be_asked_for(
+    connection: sqlite3.Connection, endpoint_id: str, principal: str | None
+) -> bool:
+    """Return whether it is an endpoint of whom is asked for: nobody walks through another's."""
+    if not endpoint_id.startswith(ID_PREFIX):
+        return False
+    row = connection.execute(_SQL["owner"], {"receiver": endpoint_id}).fetchone()
+    return principal is None or (row is not None and row[0] == principal)
 
 
 def _ids(connection: sqlite3.Connection, name: str, values: Mapping[str, Any]) -> list[str]:

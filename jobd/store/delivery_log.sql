@@ -7,12 +7,26 @@ WHERE principal = :principal AND status = :status
 ORDER BY delivery_id DESC
 LIMIT :limit;
 
+-- name: of_all
+-- A page of one status, newest first: index deliveries_of_all, in its order.
+SELECT delivery_id FROM deliveries
+WHERE status = :status
+  AND delivery_id < :before AND delivery_id >= :since_id
+  AND created_at >= :since
+ORDER BY delivery_id DESC
+LIMIT :limit;
+
+-- name: owner
+-- Whose an endpoint is or was: that of any of what was for it, by index deliveries_of_receiver.
+SELECT principal FROM deliveries WHERE receiver = :receiver LIMIT 1;
+
 -- name: of_receiver
--- A page of one status, newest first: index deliveries_of_receiver, in its order.
+-- A page of one status, newest first: index deliveries_of_receiver, in its order. What is for
+-- an endpoint is all its owner's.
 SELECT delivery_id FROM deliveries
 WHERE receiver = :receiver AND status = :status
   AND delivery_id < :before AND delivery_id >= :since_id
-  AND created_at >= :since AND principal = :principal
+  AND created_at >= :since
 ORDER BY delivery_id DESC
 LIMIT :limit;
 
@@ -21,7 +35,7 @@ LIMIT :limit;
 SELECT delivery_id FROM deliveries
 WHERE seq = (SELECT seq FROM jobs WHERE job_id = :job_id)
   AND delivery_id < :before
-  AND created_at >= :since AND principal = :principal
+  AND created_at >= :since AND (:principal IS NULL OR principal = :principal)
   AND status IN (SELECT value FROM json_each(:statuses))
   AND (:endpoint_id IS NULL OR endpoint_id = :endpoint_id)
 ORDER BY delivery_id DESC

@@ -116,7 +116,7 @@ def _edit(tx: Transaction, endpoint: Endpoint, asked: EndpointChange) -> Endpoin
 def _remove(tx: Transaction, endpoint: Endpoint) -> Endpoint:
     tx.rows(_SQL["remove"], endpoint_id=endpoint.endpoint_id)
     tx.endpoints = tx.endpoints.without(endpoint.endpoint_id)
-    tx.receivers.add(endpoint.endpoint_id)
+    tx.receivers[endpoint.endpoint_id] = None
     return endpoint
 
 
@@ -158,7 +158,7 @@ def _put(tx: Transaction, endpoint: Endpoint) -> Endpoint:
     """Store an endpoint as it is to be, and have the deliverer look at what waits for it."""
     tx.rows(_SQL["put"], row=tx.array(_row(endpoint)))
     tx.endpoints = tx.endpoints.put(endpoint)
-    tx.receivers.add(endpoint.endpoint_id)
+    tx.receivers[endpoint.endpoint_id] = None
     return endpoint
 
 

@@ -113,7 +113,7 @@ class Ready:
 
     def copy(self) -> Self:
         """Return one that can change without this one."""
-        served = ((lane, queue) for lane, queues in self._lanes.items() for queue in queues)
-        copy = type(self)(served, self._aside)
+        copy = type(self)(aside=self._aside)
+        copy._lanes = {lane: queues.copy() for lane, queues in self._lanes.items()}  # noqa: SLF001
         copy._waits, copy._open = self._waits, self._open.copy()  # noqa: SLF001 - its own kind
         return copy

@@ -11,7 +11,8 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -54,6 +55,14 @@ class _Known(msgspec.Struct):
     token: Token
     digest: bytes
     caller: Caller
+    watchers: set[Callable[[], None]] = msgspec.field(default_factory=set)
+    """Called when it opens nothing any more."""
+    expiring: asyncio.Task[None] | None = None
+    """Waits for that, while there are watchers."""
+
+    def tell(self) -> None:
+        for ended in list(self.watchers):
+            ended()
 
 
 class Tokens:
@@ -92,6 +101,29 @@ class Tokens:
         if last_ms is None or not 0 <= now_ms - last_ms < USED_MS:
             self._note_use(known, now_ms)
         return known.caller
+
+    @contextmanager
+    def watched(self, token_id: str, ended: Callable[[], None]) -> Iterator[None]:
+        """Call `ended` if the token is revoked or expires while the block runs.
+
+        At once if it is not valid now; `ended` must be another one for each block.
+        """
+        known = self._known.get(token_id)
+        if known is None or not known.token.is_valid(self._clock.wall_ms()):
+            ended()
+            yield
+            return
+        known.watchers.add(ended)
+        if known.expiring is None and known.token.expires_at_ms is not None:
+            expiry = self._expire(known, known.token.expires_at_ms)
+            known.expiring = asyncio.get_running_loop().create_task(expiry)
+        try:
+            yield
+        finally:
+            known.watchers.discard(ended)
+            if not known.watchers and known.expiring is not None:
+                known.expiring.cancel()
+                known.expiring = None
 
     @property
     def any_valid(self) -> bool:
@@ -135,7 +167,9 @@ class Tokens:
         rows = await write(
             self._database, lambda c: c.execute(_SQL["revoke_token"], values).fetchall()
         )
-        self._known.pop(token_id, None)
+        known = self._known.pop(token_id, None)
+        if known is not None:
+            known.tell()
         return bool(rows)
 
     async def page(self, limit: int, before_seq: int | None = None) -> TokenPage:
@@ -158,6 +192,11 @@ class Tokens:
 
     def _know(self, token: Token, digest: bytes) -> None:
         self._known[token.token_id] = _Known(token, digest, token.caller)
+
+    async def _expire(self, known: _Known, expires_at_ms: int) -> None:
+        while known.token.is_valid(self._clock.wall_ms()):
+            await self._clock.wait_until(expires_at_ms)
+        known.tell()
 
     def _newest(self, token: Token) -> Token:
         """Return the token with its last use, also if that has not been written yet."""

@@ -104,7 +104,7 @@ class Transaction:
         """Tokens of settlements, also of those that were not written."""
         self._endpoints = state.endpoints
         self._wanted = state.endpoints.types
-        self.receivers = set[str]()
+        self.receivers = dict[str, None]()
         """Whom there is something for, or of whom something has changed."""
         self.written_bytes = 0
         self._connection = connection
@@ -277,7 +277,7 @@ class Transaction:
 
     def _insert(self, deliveries: Sequence[NewDelivery], body: bytes | None = None) -> None:
         insert_messages(self._connection, deliveries, body)
-        self.receivers.update(one.receiver for one in deliveries)
+        self.receivers |= dict.fromkeys(one.receiver for one in deliveries)
 
     def drop_messages(self, seqs: Collection[int], *, keep_dead: bool = False) -> None:
         """Delete what jobs that are deleted had to tell, whether it has arrived or not.

@@ -1,6 +1,7 @@
 """Webhooks on their way out: never into a network that the operator did not allow.
 
     egress.py      which addresses may be dialled, asked for each one right before it is
+    names.py       their addresses, looked up where nothing else waits for it
     sender.py      one attempt: sign, POST, read a little of the answer
     receivers.py   who may be sent to at the moment: a line for each receiver, its breaker
     deliverer.py   the loop: what is due, its body, its attempts, its next due time

@@ -22,7 +22,7 @@ from jobd.domain.deliveries import (
 )
 from jobd.domain.endpoints import DisabledReason, Disabling, Endpoint, Endpoints, Health
 from jobd.domain.errors import StorageFull, Unavailable
-from jobd.store.deliveries import SLICE, Deliveries
+from jobd.store.deliveries import SLICE, Deliveries, Save
 from jobd.webhooks.ops import PRINCIPAL, Tell
 
 log = logging.getLogger(__name__)
@@ -131,19 +131,25 @@ class Aftermath:
         data = {"endpoint_id": endpoint_id, "principal": endpoint.principal, "reason": reason}
         self._tell("webhook.endpoint_disabled", data)
 
-    async def end(self, receiver: str, reason: DeadReason, held: Collection[str]) -> None:
-        """End what waits for an endpoint that is told no more, but what is `held`."""
-        killed = await self._deliveries.kill(receiver, reason, held)
+    async def end(
+        self, receiver: str, reason: DeadReason, held: Collection[str], save: Save
+    ) -> None:
+        """End what waits for an endpoint that is told no more, but what is `held`.
+
+        What can be delivered once more is given to `save` if it was never sent.
+        """
+        kept = None if reason == "endpoint_deleted" else save
+        killed = await self._deliveries.kill(receiver, reason, held, save=kept)
         if killed:
             extra = {"endpoint_id": receiver, "reason": reason, "deliveries": killed}
             log.warning("Deliveries are dead.", extra=extra)
 
-    async def bury(self, age_ms: int, held: Collection[str]) -> int:
+    async def bury(self, age_ms: int, held: Collection[str], save: Save) -> int:
         """End some of what is older than `age_ms` and not `held`; return when to look again.
 
-        In wall ms: at once if there may be more.
+        In wall ms: at once if there may be more. `save` as for `end`.
         """
-        died = await self._deliveries.kill_overdue(age_ms, held)
+        died = await self._deliveries.kill_overdue(age_ms, held, save=save)
         if died:
             log.warning("Deliveries are dead: their time is over.", extra={"count": len(died)})
         self._tell_exhausted(_Dead(*one) for one in died)

@@ -224,7 +224,7 @@ class Deliverer:
             return
         line.next_due_ms = None  # what is told meanwhile must not be lost
         try:
-            await self._aftermath.end(line.receiver, reason, line.held)
+            await self._aftermath.end(line.receiver, reason, line.held, self._bodies)
         except BaseException:
             line.due_at(self._clock.wall_ms())
             raise
@@ -378,7 +378,7 @@ class Deliverer:
         if now_ms < self._overdue_ms:
             return
         held = [delivery_id for line in self._lines for delivery_id in line.held]
-        self._overdue_ms = await self._aftermath.bury(self._age_limit_ms, held)
+        self._overdue_ms = await self._aftermath.bury(self._age_limit_ms, held, self._bodies)
 
     async def _finish(self) -> None:
         under_way = [task for task in self._under_way if task is not None]

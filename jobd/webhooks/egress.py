@@ -5,6 +5,8 @@ checked is what is connected to; a name that resolves differently each time gain
 The networks are spelled out, from the IANA special-purpose registries: what `ipaddress`
 calls global differs between Python versions and lets some of these through.
 
+The daemon's own listeners are blocked whatever the operator adds: it does not call itself.
+
 Not here: the form of a URL (domain/deliveries.py), unix sockets (listed one by one there).
 """
 
@@ -83,16 +85,25 @@ class Policy(msgspec.Struct, frozen=True):
     allow_http: bool = False
     allow_private: tuple[Network, ...] = ()
     allow_unix: tuple[str, ...] = ()
+    own: tuple[tuple[Address, int], ...] = ()
+    """Where the daemon itself listens; on an unspecified address: on all of this host."""
 
-    def permits(self, address: Address) -> bool:
-        """Whether this address may be dialled."""
+    def permits(self, address: Address, port: int = 0) -> bool:
+        """Whether this address may be dialled, at this port if one is said."""
         if isinstance(address, IPv6Address):
             if address.scope_id is not None:
                 return False
-            address = address.ipv4_mapped or address
-        if _within(address, _NEVER):
+            address = _unwrapped(address)
+        if _within(address, _NEVER) or self._is_own(address, port):
             return False
         return _is_global(address) or _within(address, self.allow_private)
+
+    def _is_own(self, address: Address, port: int) -> bool:
+        return any(
+            port == own_port
+            and (address == own or (own.is_unspecified and _is_of_this_host(address)))
+            for own, own_port in self.own
+        )
 
 
 def policy(
@@ -129,8 +140,31 @@ def _private(text: str) -> Network:
     return network
 
 
+def without(policy: Policy, listeners: Iterable[socket.socket]) -> Policy:
+    """Return the policy with these sockets, which listen over TCP, blocked."""
+    places = (listener.getsockname() for listener in listeners)
+    return msgspec.structs.replace(
+        policy, own=tuple((_unwrapped(ip_address(at[0])), at[1]) for at in places)
+    )
+
+
+def _unwrapped(address: Address) -> Address:
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
 def _within(address: Address, networks: tuple[Network, ...]) -> bool:
     return any(address in network for network in networks)
+
+
+def _is_of_this_host(address: Address) -> bool:
+    """Whether it is one of this host's own: only such can be bound."""
+    family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 def _is_global(address: Address) -> bool:
@@ -152,7 +186,7 @@ def gate(policy: Policy) -> Callable[[AddressInfo], socket.socket]:
             address = ip_address(at[0])
         except ValueError:
             raise BlockedAddress(f"{at[0]} is not an address") from None
-        if not policy.permits(address):
+        if not policy.permits(address, at[1]):
             raise BlockedAddress(f"{address} may not be dialled")
         return socket.socket(family, kind, protocol)
 

@@ -5,7 +5,7 @@ not followed, compression is left packed, 4 KiB are read. The status decides; wh
 after it is decoration.
 
 Not here: what an attempt means (domain/deliveries.py), which addresses it may dial
-(egress.py).
+(egress.py), how names are looked up (names.py).
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from jobd.domain.clock import Clock
 from jobd.domain.deliveries import AttemptError, DeliveryAttempt, Target
 from jobd.domain.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from jobd.webhooks.egress import BlockedAddress, Policy, gate
+from jobd.webhooks.names import Names
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Sender:
         self.timeout_s = timeout_s
         """How long an attempt may take."""
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
-        self._resolver = resolver
+        self._resolver = Names() if resolver is None else resolver
         self._sessions: dict[str | None, aiohttp.ClientSession] = {}
 
     async def send(self, post: Post) -> DeliveryAttempt:
@@ -96,6 +97,7 @@ class Sender:
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
+        await self._resolver.close()
 
     async def _post(self, post: Post, now_s: int) -> DeliveryAttempt:
         session = self._session(post.target.socket)

@@ -40,10 +40,12 @@ def render_created(
     estimate: Estimate,
     waiting_for: str,
     public_url: str = "",
+    job_token: str | None = None,
 ) -> bytes:
     """Return the bytes of the whole document of a job that has just been stored.
 
-    They are what encoding its `render_detail` gives; its place in the queue is not told.
+    They are what encoding its `render_detail` gives, or with a token a JobCreated; its place
+    in the queue is not told.
     `poll_s` is when asking again is worth it (`new_retry_after_s`).
     """
     job_id, ends_in_s, traceparent = new.job_id, estimate.ends_in_s, new.traceparent
@@ -80,6 +82,9 @@ def render_created(
         job_id,  # in logs_url
         job_id,  # in artifacts_url
     )
+    if job_token is not None:
+        document += (',"job_token":"', job_token, '"')
+    document.append("}")
     return "".join(document).encode()
 
 
@@ -117,7 +122,10 @@ def _pieces(  # noqa: PLR0913, PLR0917 - each is part of the key
     waiting_for: str,
     public_url: str,
 ) -> list[str]:
-    """Return the document that such jobs have in common, an empty piece for each hole in it."""
+    """Return the document that such jobs have in common, an empty piece for each hole in it.
+
+    Its last brace is missing.
+    """
     job = domain.Job(
         seq=0,
         job_id="%(job_id)",
@@ -160,4 +168,5 @@ def _pieces(  # noqa: PLR0913, PLR0917 - each is part of the key
         public_url=public_url,
     )
     holes: dict[str, Any] = {name: msgspec.Raw(f"%({name})".encode()) for name in _OWN}
-    return _HOLE.split(_encode(msgspec.json.decode(_encode(document)) | holes).decode())
+    whole = _encode(msgspec.json.decode(_encode(document)) | holes).decode()
+    return _HOLE.split(whole.removesuffix("}"))

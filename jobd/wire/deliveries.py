@@ -40,6 +40,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     delivery_id: str
     message_id: str
     """The webhook-id: the same for every attempt, and when it is delivered anew."""
+    principal: str
+    """Whose endpoint or job it is."""
     endpoint_id: str | None
     """Null when it goes to the callback URL of a job or batch."""
     url: str
@@ -80,6 +82,8 @@ class RedeliverRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     job_id: str | None = None
     since: Timestamp | None = None
     """Only what was made from then on."""
+    all: bool = False
+    """Everybody's, which takes the scope `operate`."""
 
 
 class Redelivered(msgspec.Struct, frozen=True):
@@ -103,6 +107,7 @@ def _fields(seen: "domain.DeliveryView") -> dict[str, Any]:
     return {
         "delivery_id": delivery.delivery_id,
         "message_id": delivery.message_id,
+        "principal": delivery.principal,
         "endpoint_id": delivery.endpoint_id,
         "url": delivery.url,
         "receiver": delivery.receiver,

@@ -25,6 +25,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A place that is told of events. Its secret is shown once; here only how it ends."""
 
     endpoint_id: str
+    principal: str
+    """Whose jobs it is told of."""
     url: str
     events: list[str] | None
     """Types of events; null is the three that end a job."""
@@ -57,7 +59,7 @@ class NewEndpoint(Endpoint, frozen=True, kw_only=True):
 
 
 class EndpointList(msgspec.Struct, frozen=True):
-    """All endpoints of the caller, oldest first."""
+    """A page of endpoints, oldest first; only a null `next_page_token` says it is the last."""
 
     endpoints: list[Endpoint]
     next_page_token: str | None = None
@@ -117,6 +119,7 @@ def render_endpoint(endpoint: "domain.Endpoint") -> Endpoint:
     """Return the document of an endpoint."""
     return Endpoint(
         endpoint_id=endpoint.endpoint_id,
+        principal=endpoint.principal,
         url=endpoint.url,
         events=_list(endpoint.events),
         kinds=_list(endpoint.kinds),

@@ -71,7 +71,8 @@ def _till_due_s(run_at_ms: int, now_ms: int) -> int:
 
 def _part_s(share: float, known_s: float | None, age_ms: int) -> int:
     if known_s is not None:
-        return min(max(math.ceil(share * known_s), 1), LONGEST_POLL_S)
+        wanted_s = share * known_s
+        return 1 if wanted_s <= 1 else min(math.ceil(wanted_s), LONGEST_POLL_S)
     return min(1 << max((max(age_ms, 0) // 1000).bit_length() - 1, 0), LONGEST_POLL_S)
 
 

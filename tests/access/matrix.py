@@ -33,6 +33,9 @@ _SENT: dict[str, tuple[dict[str, str], bytes]] = {
     "createBatch": ({"Content-Type": "application/x-ndjson"}, _SUBMITTED + b"\n"),
     "createUpload": ({"Content-Type": "application/octet-stream"}, b"content"),
     "changeQueue": (_JSON, b'{"concurrency":2}'),
+    "createEndpoint": (_JSON, b'{"url":"https://example.com/hook"}'),
+    "changeEndpoint": (_JSON, b'{"description":"changed"}'),
+    "redeliverAll": (_JSON, b"{}"),
     "createToken": (_JSON, b'{"principal":"carol","scopes":["submit"]}'),
     "getJobEvents": ({"Accept": "application/json"}, b""),
     "openWebSocket": (
@@ -115,10 +118,21 @@ class Things:
         if what == "batch":
             made = await self._post(principal, "/v1/batches", _SUBMITTED, "application/x-ndjson")
             return str(made["batch_id"])
+        if what in {"endpoint", "delivery"}:
+            return await self._endpoint(principal, tested=what == "delivery")
         job = await self._post(principal, "/v1/jobs", _SUBMITTED, "application/json")
         if what == "ended":
             await self._post(principal, f"/v1/jobs/{job['job_id']}/cancel")
         return str(job["job_id"])
+
+    async def _endpoint(self, principal: str, *, tested: bool) -> str:
+        """Return the id of a new endpoint, or of what a test sends it, which is due."""
+        body = b'{"url":"https://example.com/hook"}'
+        made = await self._post(principal, "/v1/webhook-endpoints", body, "application/json")
+        path = f"/v1/webhook-endpoints/{made['endpoint_id']}"
+        if not tested:
+            return str(made["endpoint_id"])
+        return str((await self._post(principal, f"{path}/test"))["delivery_id"])
 
     async def _post(
         self, principal: str, path: str, body: bytes = b"", media_type: str = "text/plain"
@@ -135,7 +149,7 @@ class Things:
 async def ask(credential: Credential, cell: Cell, thing: str) -> Expected:
     """Send the request of a cell and return what it is answered."""
     method, path = OPERATIONS[cell.name]
-    for variable in ("job_id", "batch_id", "file_id", "token_id"):
+    for variable in ("job_id", "batch_id", "file_id", "token_id", "endpoint_id", "delivery_id"):
         path = path.replace(f"{{{variable}}}", thing)
     path = path.replace("/queues/{name}", "/queues/default").replace("{name}", "none.txt")
     headers, body = _SENT.get(cell.name, ({}, b""))

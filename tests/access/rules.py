@@ -31,7 +31,19 @@ createUpload         submit     201
 getUpload            see        200  of=upload
 headUpload           see        200  of=upload
 deleteUpload         submit     204  of=upload
+createEndpoint       submit     201
+listEndpoints        see        200
+getEndpoint          see        200  of=endpoint
+changeEndpoint       submit     200  of=endpoint
+deleteEndpoint       submit     204  of=endpoint
+testEndpoint         submit     202  of=endpoint
+rotateSecret         submit     200  of=endpoint
 rotateDefaultSecret  submit     200
+rotateOpsSecret      admin      200
+listDeliveries       see        200
+getDelivery          see        200  of=delivery
+redeliver            submit     409  of=delivery        delivery_active
+redeliverAll         submit     202
 listQueues           see        200
 changeQueue          operate    200
 pauseQueue           operate    200
@@ -59,11 +71,28 @@ GIVES = {
 }
 """What a scope or a role stands for."""
 
-MISSING = {"job": "job_not_found", "ended": "job_not_found", "batch": "batch_not_found"}
+MISSING = {
+    "job": "job_not_found",
+    "ended": "job_not_found",
+    "batch": "batch_not_found",
+    "endpoint": "endpoint_not_found",
+    "delivery": "delivery_not_found",
+}
 """How what is another's is refused to whoever may not see it; others say `not_found`."""
 
-JUDGED_FIRST = {"deleteJob", "retryJob", "cancelJob", "cancelBatch", "retryBatch"}
-"""What those who may see all, but not change it, are told."""
+CHANGING = {
+    "deleteJob",
+    "retryJob",
+    "cancelJob",
+    "cancelBatch",
+    "retryBatch",
+    "changeEndpoint",
+    "deleteEndpoint",
+    "testEndpoint",
+    "rotateSecret",
+    "redeliver",
+}
+"""What is refused, of others, to those who may see all but not change it."""
 
 
 class Rule(NamedTuple):
@@ -107,7 +136,7 @@ def of_principal(name: str, role: set[str], *, own: bool) -> Expected:
     if rule.of is not None and not own:
         if rule.of == "upload" or "read" not in has:
             return Expected(404, MISSING.get(rule.of, "not_found"))
-        if name in JUDGED_FIRST and "operate" not in has:
+        if name in CHANGING and "operate" not in has:
             return Expected(403, "forbidden")
     return Expected(rule.status, rule.code)
 

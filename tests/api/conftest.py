@@ -27,8 +27,10 @@ from jobd.domain.deliveries import parse_target
 from jobd.domain.errors import Unavailable
 from jobd.domain.events import Event
 from jobd.domain.jobs import Claim, Settlement
+from jobd.domain.principals import Scope
 from jobd.domain.statuses import Status
 from jobd.engine.commands import Commands
+from jobd.engine.endings import Endings
 from jobd.engine.endpoints import Webhooks
 from jobd.engine.estimates import Estimates
 from jobd.engine.kinds import Kinds
@@ -252,6 +254,7 @@ class Api:
             commands=self.commands,
             readers=self.readers,
             bus=self.bus,
+            endings=Endings(),
             catalog=lambda: self.kinds.catalog,
             reload_handlers=self._reload,
             layout=self.layout,
@@ -298,6 +301,11 @@ class Api:
         async with self.http.request(method, f"http://jobd{path}", **options) as response:
             check_taken(method, path, response.status, options.get("json"))
             return Reply(response.status, response.headers, await response.read())
+
+    async def bearer(self, *scopes: Scope, principal: str = "another") -> dict[str, str]:
+        """Return the header of somebody who is not the one behind the socket."""
+        _, text = await self.tokens.create(principal, scopes)
+        return {"Authorization": f"Bearer {text}"}
 
     async def get(self, path: str, **headers: str) -> Reply:
         return await self.ask("GET", path, headers=_dashed(headers))

@@ -11,8 +11,10 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from jobd.api.auth import CALLER
 from jobd.api.connections import USUAL, Crowd, Patience
 from jobd.api.server import bound, served
+from jobd.domain.principals import Caller
 from jobd.wire.problems import Problem
 from tests.support.clock import FakeClock
 
@@ -20,7 +22,9 @@ ASKED = b"GET / HTTP/1.1\r\nHost: jobd\r\n\r\n"
 HELD = b"GET /held HTTP/1.1\r\nHost: jobd\r\n\r\n"
 SENT = b"POST /sent HTTP/1.1\r\nHost: jobd\r\nContent-Length: 100000\r\n\r\n"
 LARGE = b"GET /large HTTP/1.1\r\nHost: jobd\r\n\r\n"
+UNKNOWN = b"GET /unknown HTTP/1.1\r\nHost: jobd\r\n\r\n"
 PADDED = b"GET / HTTP/1.1\r\nHost: jobd\r\nPadding: %b\r\n\r\n" % bytes(200).replace(b"\0", b"-")
+ANYBODY = Caller("app", frozenset())
 LARGE_BYTES = 8_000_000
 HASTY = Patience(stuck_s=0.0, slow_s=0.0, slow_bytes_per_s=1e9)
 
@@ -72,6 +76,10 @@ class House:
         return peer
 
     async def handle(self, request: web.Request) -> web.Response:
+        if request.path == "/unknown":
+            self.arrived.release()
+            await self.go.wait()
+        request[CALLER] = ANYBODY
         self.arrived.release()
         if request.path == "/large":
             return web.Response(body=bytes(LARGE_BYTES))
@@ -165,7 +173,9 @@ async def test_a_request_under_way_is_not_cut_off_for_another(house: Open) -> No
         assert b"200 OK" in await busy.answer()
 
 
-@pytest.mark.parametrize("request_", [SENT, LARGE], ids=["sends-slowly", "reads-nothing"])
+@pytest.mark.parametrize(
+    "request_", [SENT, LARGE, UNKNOWN], ids=["sends-slowly", "reads-nothing", "says-no-name"]
+)
 async def test_who_keeps_the_daemon_waiting_makes_room(house: Open, request_: bytes) -> None:
     async with house(1, HASTY) as there:
         slow = await there.busy(request_)

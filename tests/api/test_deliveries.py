@@ -13,6 +13,7 @@ from jobd.domain.deliveries import (
     DeliveryStatus,
     Verdict,
 )
+from jobd.domain.principals import Scope
 from jobd.store.deliveries import Deliveries
 from tests.support.clock import START_MS
 
@@ -80,6 +81,7 @@ async def test_a_delivery_that_waits(api: Api) -> None:
     assert document == {
         "delivery_id": delivery_id,
         "message_id": document["message_id"],
+        "principal": api.me,
         "endpoint_id": None,
         "url": URL,
         "receiver": "https://example.com",
@@ -226,13 +228,69 @@ async def test_nothing_is_sent_to_what_is_disabled_or_gone(api: Api) -> None:
 async def test_anothers_are_as_if_they_never_were(api: Api) -> None:
     delivery_id = await told(api)
     await dead(api, delivery_id)
-    await api.database.run(lambda c: c.execute("UPDATE deliveries SET principal = 'uid:4711'"))
+    to = await endpoint(api)
+    await api.ask("POST", f"{ENDPOINTS}/{to}/test")
+    other = await api.bearer(Scope.SUBMIT)
 
-    assert ids(await api.get(ROUTE)) == []
+    for query in ("", f"?endpoint_id={to}", "?status=dead"):
+        assert ids(await api.ask("GET", ROUTE + query, headers=other)) == []
     for url in (f"{ROUTE}/{delivery_id}", NOBODY, f"{ROUTE}/x"):
-        (await api.get(url)).problem(404, "delivery_not_found")
-        (await api.ask("POST", f"{url}/redeliver")).problem(404, "delivery_not_found")
-    assert (await api.ask("POST", REDELIVER, json={})).json == {"redelivered": 0}
+        seen = await api.ask("GET", url, headers=other)
+        seen.problem(404, "delivery_not_found")
+        again = await api.ask("POST", f"{url}/redeliver", headers=other)
+        again.problem(404, "delivery_not_found")
+    none = await api.ask("POST", REDELIVER, json={}, headers=other)
+    assert none.json == {"redelivered": 0}
+
+
+async def test_who_may_read_sees_anothers_and_sends_nothing(api: Api) -> None:
+    delivery_id = await told(api)
+    await dead(api, delivery_id)
+    url, reader = f"{ROUTE}/{delivery_id}", await api.bearer(Scope.READ, Scope.SUBMIT)
+
+    seen = await api.ask("GET", url, headers=reader)
+    listed = await api.ask("GET", f"{ROUTE}?all=true&status=dead", headers=reader)
+    one = await api.ask("POST", f"{url}/redeliver", headers=reader)
+    all_ = await api.ask("POST", REDELIVER, json={"all": True}, headers=reader)
+
+    assert (seen.status, seen.json["principal"], ids(listed)) == (200, api.me, [delivery_id])
+    for refused in (one, all_):
+        refused.problem(403, "forbidden")
+        assert refused.headers["WWW-Authenticate"].endswith('scope="operate"')
+    assert ids(await api.get(f"{ROUTE}?status=dead")) == [delivery_id]
+
+
+async def test_who_may_operate_sends_anothers_once_more(api: Api) -> None:
+    operator = await api.bearer(Scope.OPERATE)
+    first, second = await told(api), await told(api)
+    for delivery_id in (first, second):
+        await dead(api, delivery_id)
+
+    one = await api.ask("POST", f"{ROUTE}/{first}/redeliver", headers=operator)
+    own = await api.ask("POST", REDELIVER, json={}, headers=operator)
+    all_ = await api.ask("POST", REDELIVER, json={"all": True}, headers=operator)
+
+    assert (one.status, one.json["principal"]) == (202, api.me)
+    assert (own.json["redelivered"], all_.json["redelivered"]) == (0, 1)
+
+
+async def test_a_list_of_all_is_for_those_who_may_read(api: Api) -> None:
+    await told(api)
+    other = await api.bearer(Scope.SUBMIT)
+    callback = {"kind": "test.any", "callback_url": URL}
+    headers = {**other, "Prefer": "respond-async"}
+    await api.ask("POST", "/v1/jobs", json=callback, headers=headers)
+    await api.end(await api.claim())
+
+    refused = await api.ask("GET", f"{ROUTE}?all=true", headers=other)
+    first = await api.get(f"{ROUTE}?all=true&page_size=1")
+    query = f"page_size=1&page_token={first.json['next_page_token']}"
+    second = await api.get(f"{ROUTE}?all=true&{query}")
+
+    refused.problem(403, "forbidden")
+    owners = [page.json["deliveries"][0]["principal"] for page in (first, second)]
+    assert (owners, second.json["next_page_token"]) == (["another", api.me], None)
+    (await api.get(f"{ROUTE}?{query}")).problem(400, "invalid_page_token")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +314,8 @@ async def test_parameters_that_make_no_sense(api: Api, query: str, code: str) ->
         ({"status": "pending"}, "#/status"),
         ({"since": "2026-01-01"}, "#/since"),
         ({"job_id": 7}, "#/job_id"),
-        ({"all": True}, "#/all"),
+        ({"all": 1}, "#/all"),
+        ({"reason": "gone"}, "#/reason"),
     ],
 )
 async def test_a_wish_that_breaks_a_rule_changes_nothing(

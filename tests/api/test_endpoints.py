@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobd.domain.endpoints import Disabling, NewEndpoint
+from jobd.domain.principals import Scope
 from jobd.domain.signing import new_secret
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ ROUTE = "/v1/webhook-endpoints"
 URL = "https://example.com/hook"
 NOBODY = f"{ROUTE}/whe_{'0' * 32}"
 OWN = "whsec_" + base64.b64encode(bytes(24)).decode()
+CHANGES = [("PATCH", ""), ("DELETE", ""), ("POST", "/test"), ("POST", "/rotate-secret")]
 FULL: dict[str, Any] = {
     "url": "unix:/run/app.sock:/hook",
     "events": ["job.failed", "batch.completed"],
@@ -58,6 +60,7 @@ async def test_an_endpoint_is_registered_with_what_is_usual(api: Api) -> None:
     assert reply.headers["Cache-Control"] == "no-store"
     assert reply.json == {
         "endpoint_id": endpoint_id,
+        "principal": api.me,
         "url": URL,
         "events": None,
         "kinds": None,
@@ -179,16 +182,70 @@ async def test_what_is_removed_is_gone(api: Api) -> None:
     assert (await api.get(ROUTE)).json["endpoints"] == []
 
 
-@pytest.mark.parametrize(
-    ("method", "rest"),
-    [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test"), ("POST", "/rotate-secret")],
-)
+@pytest.mark.parametrize(("method", "rest"), [("GET", ""), *CHANGES])
 async def test_anothers_is_as_one_that_never_was(api: Api, method: str, rest: str) -> None:
+    submitter = await api.bearer(Scope.SUBMIT)
     for url in (await of_another(api), NOBODY, f"{ROUTE}/default", f"{ROUTE}/x"):
         body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
         if url.endswith("default") and rest == "/rotate-secret":
             continue
-        (await api.ask(method, url + rest, **body)).problem(404, "endpoint_not_found")
+        reply = await api.ask(method, url + rest, headers=submitter, **body)
+        reply.problem(404, "endpoint_not_found")
+
+
+async def test_who_may_read_sees_anothers_and_changes_nothing(api: Api) -> None:
+    url, reader = await of_another(api), await api.bearer(Scope.READ, Scope.SUBMIT)
+
+    seen = await api.ask("GET", url, headers=reader)
+
+    assert (seen.status, seen.json["principal"]) == (200, "uid:4711")
+    for method, rest in CHANGES:
+        body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
+        refused = await api.ask(method, url + rest, headers=reader, **body)
+        refused.problem(403, "forbidden")
+        assert refused.headers["WWW-Authenticate"].endswith('scope="operate"')
+    assert (await api.ask("GET", url, headers=reader)).json == seen.json
+
+
+async def test_who_may_operate_changes_anothers_and_it_stays_whose_it_was(api: Api) -> None:
+    url, operator = await of_another(api), await api.bearer(Scope.OPERATE)
+
+    changed = await api.ask("PATCH", url, json={"description": "x"}, headers=operator)
+    tested = await api.ask("POST", f"{url}/test", headers=operator)
+    rotated = await api.ask("POST", f"{url}/rotate-secret", headers=operator)
+    removed = await api.ask("DELETE", url, headers=operator)
+
+    assert [one.status for one in (changed, tested, rotated, removed)] == [200, 202, 200, 204]
+    assert changed.json["principal"] == tested.json["principal"] == "uid:4711"
+
+
+async def test_pages_follow_each_other_and_belong_to_their_list(api: Api) -> None:
+    urls = [await added(api) for _ in range(3)]
+
+    first = await api.get(f"{ROUTE}?page_size=2")
+    query = f"page_token={first.json['next_page_token']}"
+    last = await api.get(f"{ROUTE}?{query}")
+
+    listed = [*first.json["endpoints"], *last.json["endpoints"]]
+    assert [f"{ROUTE}/{one['endpoint_id']}" for one in listed] == urls
+    assert last.json["next_page_token"] is None
+    assert f'page_size=2&{query}>; rel="next"' in first.headers["Link"]
+    for bad in (f"all=true&{query}", "page_token=x", "page_token=%C3%A9"):
+        (await api.get(f"{ROUTE}?{bad}")).problem(400, "invalid_page_token")
+
+
+async def test_a_list_of_all_is_for_those_who_may_read(api: Api) -> None:
+    theirs, mine = await of_another(api), await added(api)
+    submitter = await api.bearer(Scope.SUBMIT)
+
+    listed = (await api.get(f"{ROUTE}?all=true")).json["endpoints"]
+    refused = await api.ask("GET", f"{ROUTE}?all=true", headers=submitter)
+
+    urls = {f"{ROUTE}/{one['endpoint_id']}": one["principal"] for one in listed}
+    assert urls == {theirs: "uid:4711", mine: api.me}
+    refused.problem(403, "forbidden")
+    assert refused.headers["WWW-Authenticate"].endswith('scope="read"')
+    (await api.get(f"{ROUTE}?all=maybe")).problem(400, "invalid_parameter")
 
 
 @pytest.mark.parametrize(
@@ -274,10 +331,13 @@ async def test_a_disabled_one_cannot_be_tried(api: Api) -> None:
     (await api.ask("POST", f"{url}/test")).problem(409, "endpoint_disabled")
 
 
-async def test_the_operators_secret_is_shown_to_who_runs_the_daemon(api: Api) -> None:
+async def test_the_operators_secret_is_shown_to_an_admin(api: Api) -> None:
+    operator = await api.bearer(Scope.OPERATE)
+    refused = await api.ask("POST", f"{ROUTE}/ops/rotate-secret", headers=operator)
     reply = await api.ask("POST", f"{ROUTE}/ops/rotate-secret")
 
-    assert reply.status == 200
+    refused.problem(403, "forbidden")
+
     assert reply.json["endpoint_id"] == "ops"
     assert reply.json["secret"].startswith("whsec_")
 

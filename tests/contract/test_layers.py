@@ -20,7 +20,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pool": {"domain", "sdk"} | OPEN,
     "engine": {"domain", "wire", "bus", "store", "files", "pool"} | OPEN,
     "webhooks": {"domain", "wire", "bus", "store"} | OPEN,
-    "api": {"domain", "wire", "bus", "store", "files", "engine.commands", "engine.endpoints"}
+    "api": {
+        "domain",
+        "wire",
+        "bus",
+        "store",
+        "files",
+        "engine.commands",
+        "engine.endings",
+        "engine.endpoints",
+    }
     | OPEN,
     "client": {"wire"} | OPEN,
     "scratch": set(),

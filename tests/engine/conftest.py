@@ -25,6 +25,7 @@ from jobd.domain.jobs import Claim, Job, Upload
 from jobd.domain.outcomes import Outcome
 from jobd.engine.commands import Commands, Submission
 from jobd.engine.dispatcher import Dispatcher
+from jobd.engine.endings import Endings
 from jobd.engine.kinds import Kinds
 from jobd.files.layout import Layout
 from jobd.files.logs import Logs
@@ -109,12 +110,14 @@ class Engine:
         self.told = 0
         self.when_claimed: Callable[[], None] = lambda: None
         self.clock = SystemClock()
+        self.endings = Endings()
         self.dispatcher = Dispatcher(
             self.kinds,
             Logs(self.layout.logs, head_bytes=1_000_000),
             layout=self.layout,
             default_backoff=BackoffPolicy(base_s=60),
             random=lambda: 0.5,
+            endings=self.endings,
         )
         self.writer = Writer(
             GroupCommit(

@@ -19,11 +19,12 @@ LISTENERS = ("socket", "tcp")
 class House:
     """The daemon, and how it is reached. `close` ends it."""
 
-    def __init__(self, folder: Path, settings: str = "") -> None:
+    def __init__(self, folder: Path, settings: str = "", *, server: str = "") -> None:
         self.daemon = Daemon(folder)
         port = _free_port()
         self.daemon.config.write_text(
             f'[server]\nlisten = "127.0.0.1:{port}"\nlisten_without_tokens = true\n'
+            f"{server}"
             f'[log]\nlevel = "debug"\n[pool]\ndrain_s = 0\n{settings}'
         )
         self.addresses: dict[str, Address] = {

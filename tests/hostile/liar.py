@@ -8,6 +8,7 @@ import os
 import random
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -111,6 +112,7 @@ def _changed(dice: random.Random, frame: list[Any]) -> list[Any]:
     return changed
 
 
+_OFTEN_S = 0.05
 _NAN, _INF, _HUGE = float("nan"), float("inf"), 2**64 - 1
 
 
@@ -232,7 +234,13 @@ def main(arguments: list[str]) -> None:
     stream.sendall(LENGTH.pack(len(ready)) + ready)
     while message := jobs.recv(1 << 20):
         job = msgspec.msgpack.decode(message, type=Job)
-        for lie in lies(msgspec.json.decode(job.args)["seed"], job.token):
+        args = msgspec.json.decode(job.args)
+        while args.get("never_ends"):
+            for name in ("setting_up", "set_up"):
+                body = _pack([name, job.token])
+                stream.sendall(LENGTH.pack(len(body)) + body)
+            threading.Event().wait(_OFTEN_S)
+        for lie in lies(args["seed"], job.token):
             stream.sendall(lie)
         stream.sendall(truth(job.token))
     os._exit(0)

@@ -2,12 +2,16 @@
 
 import ast
 import re
+import resource
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import jobd
+from tests.e2e.conftest import Daemon
 from tests.hostile.house import House
 from tests.hostile.wire import exchange, statuses
 
@@ -41,6 +45,23 @@ def said(house: House) -> dict[str, Any]:
     return {"job": job, "secrets": {**secrets, "key": KEY, "args": ARGS}}
 
 
+@pytest.fixture
+def allowed_cores() -> Iterator[None]:
+    """Let what is started write cores, as far as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+def children(pid: int) -> list[int]:
+    return [
+        int(one)
+        for path in Path(f"/proc/{pid}/task").glob("*/children")
+        for one in path.read_text().split()
+    ]
+
+
 def test_the_log_says_no_secret(house: House, said: dict[str, Any]) -> None:
     log = "".join(house.daemon.log)
 
@@ -71,6 +92,39 @@ def test_commands_show_no_secret(house: House, said: dict[str, Any], command: st
     assert done.returncode == 0, done.stderr
     found = {name for name, secret in said["secrets"].items() if secret in done.stdout}
     assert found <= shown_to_its_owner
+
+
+def test_no_process_has_a_secret_in_its_environment(house: House, said: dict[str, Any]) -> None:
+    pids = [house.daemon.pid, *children(house.daemon.pid)]
+    environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in pids]
+
+    assert len(pids) > 1
+    found = [
+        name
+        for name, secret in said["secrets"].items()
+        for one in environments
+        if secret.encode() in one
+    ]
+    assert found == []
+
+
+def test_no_core_is_left_of_a_daemon_that_crashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed_cores: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    daemon = Daemon(tmp_path)
+    daemon.start()
+    pids = [daemon.pid, *children(daemon.pid)]
+    limits = [Path(f"/proc/{pid}/limits").read_text() for pid in pids]
+
+    daemon.process.send_signal(signal.SIGABRT)
+    assert daemon.process.wait(10) == -signal.SIGABRT
+    daemon.kill()
+
+    assert [re.findall(r"Max core file size +(\d+)", text) for text in limits] == [["0"]] * len(
+        pids
+    )
+    assert list(tmp_path.glob("core*")) == []
 
 
 def test_a_traceback_of_the_daemons_never_leaves(house: House) -> None:

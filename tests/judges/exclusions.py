@@ -4,6 +4,7 @@ REFUSED = {
     ("listJobs", "invalid_page_token"): "only what was given out is a token",
     ("listBatches", "invalid_page_token"): "the same",
     ("listTokens", "invalid_page_token"): "the same",
+    ("listEndpoints", "invalid_page_token"): "the same",
     ("listDeliveries", "invalid_page_token"): "the same",
     ("createBatch", "batch_rejected"): "what stands in the lines of NDJSON no schema says",
     ("openWebSocket", "upgrade_required"): "what is asked is no handshake, which none describes",

@@ -122,6 +122,8 @@ def settle(job: dict[str, Any]) -> None:
     kind, retention = job.get("kind"), job.get("retention_seconds")
     if isinstance(kind, str) and NAME.fullmatch(kind):
         job["kind"] = KINDS[len(kind) % len(KINDS)]
+    if isinstance(job.get("args"), dict):
+        job["args"] = of_64_bits(job["args"])
     if isinstance(retention, int | float) and retention > 604800:
         job["retention_seconds"] = 604800
     for name in ("run_at", "start_before"):
@@ -130,6 +132,19 @@ def settle(job: dict[str, Any]) -> None:
     forget_callback(job)
     if isinstance(job.get("idempotency_key"), str) and KEY.fullmatch(job["idempotency_key"]):
         job["idempotency_key"] = str(uuid.uuid4())
+
+
+def of_64_bits(value: Any) -> Any:
+    """Return a value with 0 for integers that the daemon does not take, however deep they lie.
+
+    The schema of arguments is the handler's, and that of all kinds says of no integer how
+    large it is.
+    """
+    if isinstance(value, dict):
+        return {name: of_64_bits(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [of_64_bits(part) for part in value]
+    return 0 if isinstance(value, int) and abs(value) >= 1 << 63 else value
 
 
 def is_moment(value: Any) -> bool:

@@ -86,6 +86,7 @@ def test_every_exclusion_is_meant() -> None:
         ("listJobs", "invalid_page_token"),
         ("listBatches", "invalid_page_token"),
         ("listTokens", "invalid_page_token"),
+        ("listEndpoints", "invalid_page_token"),
         ("listDeliveries", "invalid_page_token"),
         ("createBatch", "batch_rejected"),
         ("openWebSocket", "upgrade_required"),

@@ -65,7 +65,7 @@ MUTANTS = (
         (
             Edit(
                 "jobd/webhooks/aftermath.py",
-                "await self._deliveries.kill_overdue(age_ms, held)",
+                "await self._deliveries.kill_overdue(age_ms, held, save=save)",
                 "[]",
             ),
         ),

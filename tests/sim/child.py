@@ -57,6 +57,8 @@ BEHAVIOURS = {
     "dies before it takes": 3,
 }
 OF_SHORT_ONES = {**BEHAVIOURS, "works": 0, "is quick": 60, "overruns": 14}
+RETRIES_IN_S = (0, 0, 1000)
+"""What a job may ask for: at once, or so late that it is too old by then."""
 CALM = ("works", "is quick", "raises")
 
 NO_PID = 1 << 23
@@ -340,7 +342,9 @@ class Child(Process):
         failed = Error("handler_error", "no", retryable=True)
         ends = {
             "raises": Ended("failed", error=failed),
-            "asks to be retried": Ended("failed", error=failed, retry_in_s=0),
+            "asks to be retried": Ended(
+                "failed", error=failed, retry_in_s=self._rng.choice(RETRIES_IN_S)
+            ),
             "discards": Ended("failed", error=Error("discarded", "no", retryable=False)),
             "snoozes": Ended("snoozed", snooze_in_s=self._rng.uniform(0, 20)),
         }

@@ -36,7 +36,7 @@ def test_no_run_breaks_a_promise_and_everything_happens() -> None:
 
 
 def test_a_seed_gives_one_run_whatever_the_hash_seed() -> None:
-    command = [sys.executable, str(RUN), "--seeds", "1..20", "--digests"]
+    command = [sys.executable, str(RUN), "--seeds", "15..34", "--digests"]
     runs = [
         subprocess.Popen(
             command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, stdout=subprocess.PIPE

@@ -43,6 +43,8 @@ class Seen:
         self.claims: list[Claim] = []
         self.log: list[str] = []
         self.receivers: set[str] = set()
+        self.told: list[str] = []
+        """The same, in the order in which it was said."""
         self.deaths: list[BaseException] = []
         self.claim_made = asyncio.Event()
         self.kinds: Mapping[str, Lane] | None = None
@@ -66,6 +68,7 @@ class Seen:
     def messages(self, receivers: Collection[str]) -> None:
         self.log.append("messages")
         self.receivers |= set(receivers)
+        self.told += receivers
 
     def types(self, seq: int) -> list[str]:
         """What was published of one job."""

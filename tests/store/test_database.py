@@ -69,6 +69,18 @@ async def test_a_clean_close_leaves_one_file(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["jobd.db"]
 
 
+async def test_its_files_are_their_owners_alone(path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        database = await Database.open(path)
+    finally:
+        os.umask(before)
+    modes = {one.name: one.stat().st_mode & 0o777 for one in path.parent.glob(f"{path.name}*")}
+    await database.close()
+
+    assert modes == dict.fromkeys((f"{path.name}{end}" for end in ("", "-wal", "-shm")), 0o600)
+
+
 def test_the_migrations_reach_the_newest_schema(schema: sqlite3.Connection) -> None:
     tables = schema.execute(
         "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
@@ -163,7 +175,10 @@ async def test_a_folder_that_cannot_be_synced_is_refused(
         await Database.open(path)
 
 
-async def test_a_place_that_cannot_keep_a_wal_is_refused() -> None:
+async def test_a_place_that_cannot_keep_a_wal_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DatabaseUnusable, match="its journal mode is 'memory', not 'wal'"):
         await Database.open(Path(":memory:"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ from jobd.store.outbox import DEAD_KEPT_MS
 from jobd.store.retention import Expiries
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Collection
 
     from jobd.domain.deliveries import DeliveryView
@@ -142,6 +144,53 @@ async def test_of_others_nothing_is_shown_or_redelivered(store: Store, log: Deli
             await asked
         assert refused.value.code == "delivery_not_found"
     assert await log.redeliver(DeliveryFilter(principal="another")) == 0
+
+
+async def test_of_all_nothing_is_left_out(store: Store, log: DeliveryLog) -> None:
+    everybodys = DeliveryFilter(principal=None)
+    mine = await dead(store, log)
+    endpoint = await store.endpoint(principal="another")
+    await store.settled(Status.COMPLETED, new={"principal": "another"})
+    to_it = DeliveryFilter(principal=None, endpoint_id=endpoint.endpoint_id)
+    of_job = DeliveryFilter(principal=None, job_id=mine.job_id)
+
+    theirs, first = await log.page(everybodys, None, 10)
+    (second,) = await log.page(everybodys, theirs.delivery.delivery_id, 10)
+
+    assert first == second == mine
+    assert [theirs.delivery.principal, *await log.page(to_it, None, 10)] == ["another", theirs]
+    assert await log.page(of_job, None, 10) == [mine]
+    assert await log.one(None, theirs.delivery.delivery_id) == theirs
+    assert await log.redeliver(everybodys) == 1
+
+
+async def test_anothers_endpoint_is_not_walked_through(store: Store, log: DeliveryLog) -> None:
+    endpoint = await store.endpoint()
+    await store.settled(Status.COMPLETED)
+    ran: list[str] = []
+
+    def trace(connection: sqlite3.Connection) -> None:
+        connection.set_trace_callback(ran.append)
+
+    # both readers at once, else it would be the same one twice
+    await asyncio.gather(store.database.read(trace), store.database.read(trace))
+    ran.clear()
+    asked = DeliveryFilter(principal="another", endpoint_id=endpoint.endpoint_id)
+
+    assert await log.page(asked, None, 10) == []
+    assert not any("ORDER BY" in statement and "receiver =" in statement for statement in ran)
+    assert any("LIMIT 1" in statement for statement in ran)
+
+
+@pytest.mark.parametrize("endpoint_id", ["whe_", ORIGIN, ""])
+async def test_what_is_no_endpoint_has_no_deliveries(
+    store: Store, log: DeliveryLog, endpoint_id: str
+) -> None:
+    await dead(store, log)
+
+    for principal in (ME, None):
+        asked = DeliveryFilter(principal=principal, endpoint_id=endpoint_id)
+        assert await log.page(asked, None, 10) == []
 
 
 async def test_a_dead_letter_begins_anew_as_the_same_message(

@@ -48,6 +48,15 @@ async def test_one_message_goes_to_all_who_want_it(store: Store) -> None:
     assert store.seen.receivers == set(receivers)
 
 
+async def test_the_deliverer_is_told_in_the_order_of_the_messages(store: Store) -> None:
+    receivers = [(await store.endpoint()).endpoint_id for _ in range(8)]
+    store.seen.told.clear()
+
+    await store.settled(Status.COMPLETED)
+
+    assert store.seen.told == receivers
+
+
 @pytest.mark.parametrize(
     ("fields", "types"),
     [

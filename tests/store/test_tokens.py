@@ -160,3 +160,52 @@ async def test_uses_at_once_are_all_written(kept: Kept) -> None:
     await tokens.close()
 
     assert await kept.column("last_used_at") == [START_MS] * 3
+
+
+class Ended:
+    """Counts how often it is told."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def __call__(self) -> None:
+        self.told += 1
+
+
+async def test_whoever_watches_a_token_is_told_once_when_it_is_revoked(kept: Kept) -> None:
+    tokens, watching, later, over = await kept.start(), Ended(), Ended(), Ended()
+    token, _ = await tokens.create("alice", (Scope.READ,))
+
+    with tokens.watched(token.token_id, over):
+        pass
+    with tokens.watched(token.token_id, watching):
+        await tokens.revoke(token.token_id)
+        await tokens.revoke(token.token_id)
+        with tokens.watched(token.token_id, later):
+            assert (watching.told, later.told, over.told) == (1, 1, 0)
+
+
+async def test_whoever_watches_a_token_is_told_when_it_expires(kept: Kept) -> None:
+    tokens, watching, beside, later = await kept.start(), Ended(), Ended(), Ended()
+    token, _ = await tokens.create("alice", (Scope.READ,), expires_in_s=60)
+
+    with tokens.watched(token.token_id, watching), tokens.watched(token.token_id, beside):
+        assert await kept.clock.waits.get() == token.expires_at_ms
+        kept.clock.jump(-3600)  # set back: a minute from then
+        assert await kept.clock.waits.get() == token.expires_at_ms
+        assert watching.told == 0
+        kept.clock.advance(3660)
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+        assert (watching.told, beside.told) == (1, 1)
+        with tokens.watched(token.token_id, later):
+            assert later.told == 1
+
+
+async def test_nobody_waits_for_a_token_that_nobody_watches(kept: Kept) -> None:
+    tokens, before = await kept.start(), asyncio.all_tasks()
+    token, _ = await tokens.create("alice", (Scope.READ,), expires_in_s=60)
+    with tokens.watched(token.token_id, Ended()), tokens.watched(token.token_id, Ended()):
+        (waiting,) = asyncio.all_tasks() - before
+    await asyncio.wait([waiting])
+
+    assert waiting.cancelled()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -25,6 +26,7 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - nobody's
 FIELDS: dict[str, Any] = {
     "endpoint_id": "whe_1",
+    "principal": "uid:1000",
     "url": "https://app.example/hook",
     "events": None,
     "kinds": ["mail.*"],
@@ -52,6 +54,7 @@ ATTEMPT = DeliveryAttempt(
 TOLD: dict[str, Any] = {
     "delivery_id": "dlv_1",
     "message_id": "msg_1",
+    "principal": "uid:1000",
     "endpoint_id": "whe_1",
     "url": "https://app.example/hook",
     "receiver": "whe_1",
@@ -97,6 +100,26 @@ def test_ls_says_how_each_endpoint_is(recorded: Any, jobd: Jobd, capsys: Capture
         "disabled",
         "disabled: gone",
     ]
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ("ls", "/v1/webhook-endpoints?all=true&page_size=100"),
+        ("deliveries", "/v1/webhook-deliveries?all=true&page_size=50"),
+        ("dead", "/v1/webhook-deliveries?all=true&status=dead&page_size=50"),
+    ],
+)
+def test_who_asks_for_all_sees_whose_they_are(
+    recorded: Any, jobd: Jobd, capsys: Capture, command: str, path: str
+) -> None:
+    lists = (EndpointList([Endpoint(**FIELDS)]), DeliveryList([Delivery(**TOLD)], None))
+    recorded.reply(msgspec.json.encode(lists[command != "ls"]))
+
+    assert jobd("webhooks", command, "--all", "-o", "wide") == 0
+    asked, wanted = (urlsplit(url) for url in (recorded.requests[0][1], path))
+    assert (asked.path, parse_qs(asked.query)) == (wanted.path, parse_qs(wanted.query))
+    assert "uid:1000" in capsys.readouterr().out
 
 
 def test_add_sends_what_was_named_and_prints_the_secret(
@@ -311,6 +334,7 @@ def test_a_redelivery_that_was_sent_twice_is_one(recorded: Any, jobd: Jobd) -> N
         (["--endpoint", "whe_1"], {"endpoint_id": "whe_1"}),
         (["--job", "job_1", "--status", "succeeded"], {"job_id": "job_1", "status": "succeeded"}),
         (["--since", "2026-01-01T00:00:00Z"], {"since": "2026-01-01T00:00:00Z"}),
+        (["--all", "--others"], {"all": True}),
     ],
 )
 def test_what_options_name_is_sent_again(
@@ -320,11 +344,14 @@ def test_what_options_name_is_sent_again(
 
     assert jobd("webhooks", "redeliver", *options) == 0
     assert capsys.readouterr().out == "3 will be sent again\n"
-    usual = {"status": "dead", "endpoint_id": None, "job_id": None, "since": None}
+    usual = {"status": "dead", "endpoint_id": None, "job_id": None, "since": None, "all": False}
     assert sent(recorded) == usual | asked
 
 
-@pytest.mark.parametrize("options", [[], ["dlv_1", "--all"], ["--status", "dead"]])
+@pytest.mark.parametrize(
+    "options",
+    [[], ["dlv_1", "--all"], ["--status", "dead"], ["--others"], ["dlv_1", "--others"]],
+)
 def test_redeliver_wants_to_know_what(recorded: Any, jobd: Jobd, options: list[str]) -> None:
     assert jobd("webhooks", "redeliver", *options) == 2
     assert recorded.requests == []

@@ -145,6 +145,26 @@ def test_a_bad_setting_of_a_queue_is_named(tmp_path: Path, text: str, message: s
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[server]\nlisten = "8080"\n', "server.listen: the value is not of the form that is"),
+        ('[server]\nlisten = "8080"\n', " HOST:PORT to listen on"),
+        ('[server]\nallow_origins = ["x"]\n', " Web sites, as https://HOST"),
+        ('[auth.principals]\n"a b" = {}\n', "auth.principals: a name is not of the form that is"),
+        ("[queues.VIDEO]\n", "queues: a name is not of the form that is taken."),
+    ],
+)
+def test_what_is_not_of_its_form_is_told_with_the_help(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        load(tmp_path, text)
+
+    assert message in str(caught.value)
+    assert "regex" not in str(caught.value)
+
+
 def test_a_plugin_says_itself_what_its_table_may_hold(tmp_path: Path) -> None:
     text = "[plugins.jobd-ocr]\nlanguages = ['deu']\n[plugins.jobd-ocr.limits]\npages = 3\n"
 

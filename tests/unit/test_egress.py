@@ -4,6 +4,7 @@ import socket
 from ipaddress import ip_address
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jobd.domain.deliveries import parse_target
@@ -214,3 +215,24 @@ def test_the_daemon_never_sends_to_itself(tmp_path: Path) -> None:
     for path in (own, other):
         with pytest.raises(ValueError, match="is jobd's own socket"):
             policy(allow_http=False, allow_private=[], allow_unix=[str(path)], own_socket=str(own))
+
+
+@pytest.mark.parametrize(
+    ("listens", "address", "port", "may"),
+    [
+        ("127.0.0.1", "127.0.0.1", 8080, False),
+        ("127.0.0.1", "::ffff:127.0.0.1", 8080, False),
+        ("127.0.0.1", "127.0.0.1", 8081, True),
+        ("127.0.0.1", "127.0.0.2", 8080, True),
+        ("0.0.0.0", "127.0.0.2", 8080, False),  # noqa: S104 - what is to be seen through
+        ("0.0.0.0", "10.255.255.254", 8080, True),  # noqa: S104
+        ("::", "127.0.0.1", 8080, False),
+        ("::", "::1", 8080, False),
+    ],
+)
+def test_what_the_daemon_listens_on_is_never_opened(
+    listens: str, address: str, port: int, may: bool
+) -> None:
+    own = msgspec.structs.replace(EVERYTHING, own=((ip_address(listens), 8080),))
+
+    assert own.permits(ip_address(address), port) == may

@@ -1,6 +1,8 @@
 """Tokens of jobs: made of the job's id and a key, and of nothing else."""
 
+import hmac
 import string
+from base64 import urlsafe_b64encode
 
 import pytest
 
@@ -16,6 +18,13 @@ def test_a_token_opens_its_job_and_is_always_the_same() -> None:
     assert TOKEN.startswith(f"{job_tokens.PREFIX}{JOB[4:]}_")
     assert len(TOKEN) == job_tokens.LENGTH
     assert job_tokens.check(TOKEN, KEY) == JOB
+
+
+@pytest.mark.parametrize("key", [KEY, b"", b"k" * 64, b"k" * 65])
+def test_it_is_made_with_hmac(key: bytes) -> None:
+    mac = hmac.digest(key, b"job:" + JOB.encode(), "sha256")[:24]
+
+    assert job_tokens.issue(JOB, key) == f"jdj_{JOB[4:]}_{urlsafe_b64encode(mac).decode()}"
 
 
 def test_it_opens_nothing_with_another_key() -> None:

@@ -110,6 +110,18 @@ async def test_what_waits_for_a_disabled_endpoint_is_dead(
     assert receiver.requests == []
 
 
+async def test_what_was_never_sent_can_be_when_its_job_is_gone(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    endpoint = await outbox.endpoint(receiver.url, paused=True)
+    waiting = await outbox.tell_endpoint(endpoint, 3)
+    async with outbox.delivering():
+        await outbox.writer.change_endpoint(change(endpoint, enabled=False))
+        await over(outbox, *waiting)
+
+    assert await outbox.rows("SELECT count(body) FROM messages") == [(3,)]
+
+
 async def test_what_waits_for_a_deleted_endpoint_is_dead(
     outbox: Outbox, receiver: Receiver
 ) -> None:

@@ -88,7 +88,8 @@ STREAMS = (
         ' with a job_id; where it is not known, first `{"op": "auth", "token": …}`. It is'
         ' answered `{"op": "subscribed", "job_id": …, "done": …}` and so on, or'
         ' `{"op": "error", "of": …, "job_id": …, "code": …, "detail": …}`. Events come as'
-        " those of a job's history.",
+        " those of a job's history. It is closed with 1008 when the token is revoked or"
+        " expires.",
         parameters=("access_token",),
         answers=(Answer(101, "The connection is a WebSocket.", headers=_SOCKET),),
         problems=(*READ, "invalid_parameter", "too_many_streams", "upgrade_required"),

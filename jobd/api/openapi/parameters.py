@@ -10,7 +10,7 @@ from jobd.api.parameters import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from jobd.domain.deliveries import DeliveryStatus
 from jobd.domain.statuses import Status
 
-_TEXT = {"type": "string"}
+_TEXT = {"type": "string", "pattern": r"^[^\x00]*$"}
 _MOMENT = {"type": "string", "format": "date-time"}
 _FLAG = {"type": "string", "enum": ["false", "true", "0", "1"], "default": "false"}
 _EXAMPLE_MOMENT = "2026-01-02T03:04:05Z"

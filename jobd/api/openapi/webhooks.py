@@ -59,9 +59,12 @@ _OF_ENDPOINTS = (
         path=_ENDPOINTS,
         id="listEndpoints",
         tag="webhooks",
-        summary="List the endpoints of the caller",
-        answers=(Answer(200, "All of them, oldest first.", (Content(EndpointList),)),),
-        problems=READ,
+        summary="List the endpoints of the caller, or of everybody",
+        parameters=("all", "page_size", "page_token"),
+        answers=(
+            Answer(200, "A page of them, oldest first.", (Content(EndpointList),), ("Link",)),
+        ),
+        problems=(*READ, "invalid_parameter", "invalid_page_token"),
     ),
     Operation(
         method="GET",
@@ -144,10 +147,10 @@ _OF_ENDPOINTS = (
         id="rotateOpsSecret",
         tag="webhooks",
         summary="Make a new secret for what the daemon tells of itself",
-        description="Of what goes to `[webhooks] ops_url`; for those who run the daemon.",
+        description="Of what goes to `[webhooks] ops_url`; it takes the scope `admin`.",
         body=_ROTATION,
         answers=_ROTATED,
-        problems=(*WRITTEN, *SENT, _NOT_THERE),
+        problems=(*WRITTEN, *SENT),
     ),
 )
 
@@ -164,6 +167,7 @@ _OF_DELIVERIES = (
             "of_job",
             "of_endpoint",
             "since",
+            "all",
             "page_size",
             "page_token",
         ),

@@ -69,6 +69,7 @@ CREATE INDEX deliveries_ageing ON deliveries (begun_at) WHERE next_attempt_at IS
 
 -- For lists, which merge the statuses; ids are in the order of time within each.
 CREATE INDEX deliveries_listed ON deliveries (principal, status);
+CREATE INDEX deliveries_of_all ON deliveries (status);
 CREATE INDEX deliveries_of_receiver ON deliveries (receiver, status);
 
 -- What is about no job, or none that is left: it goes by its own age.

@@ -41,7 +41,7 @@ _TYPES = {1: 4, 28: 6}
 class Open(Policy, frozen=True):
     """What a broken gate would be."""
 
-    def permits(self, address: Address) -> bool:
+    def permits(self, address: Address, port: int = 0) -> bool:
         return True
 
 
