@@ -35,7 +35,10 @@ class BreakerRules(msgspec.Struct, frozen=True):
     recovery_rate: float = 10.0
     """The pace right after an outage."""
     doubling_s: float = 10.0
-    """After so long without a failure that pace is twice as high."""
+    """After so long that pace is twice as high, unless it has failed so often in a row again.
+
+    Single failures do not hold it up: a receiver that loses one of ten would be left behind.
+    """
     full_rate: float = 10_000.0
     """A pace that is as good as none: the outage is over then."""
 
@@ -112,8 +115,6 @@ class Breaker:
         if turn != self._turn:
             return
         self._failures += 1
-        if self._recovering_since_s is not None:
-            self._recovering_since_s = now_s
         if self.state is BreakerState.HALF_OPEN:
             self._wait_s = min(2 * self._wait_s, self._rules.longest_wait_s)
             self._open(now_s)

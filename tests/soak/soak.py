@@ -44,7 +44,9 @@ _MORE_WORKERS = 2
 """Spare ones, which come a while after the start."""
 _FLOODED_FROM_S = 300.0
 """From then on there is time for each thing that is done to a flood, on a busy machine too."""
-_TOLD_S = 40.0
+_TOLD_S = 300.0
+"""A receiver that was down is asked by one probe, each twice as late as the one before, and gets
+what has waited at ten a second first."""
 _NO_MORE = (http.HTTPStatus.NOT_FOUND, http.HTTPStatus.GONE)
 _NEVER_SAID = ("Traceback", '"level":"error"', '"level":"critical"')
 _MAY_BE_SAID = ("Workers die before they are ready", "A worker wrote: ")
@@ -214,7 +216,16 @@ class Soak:
         self._shared.counts["callbacks told"] = len(self._shared.told) - len(missing)
         self._shared.counts["callbacks dead"] = dead
         if len(missing) > dead:
-            self._shared.wrong.append(f"nobody was told of {sorted(missing)}; {dead} are dead")
+            self._shared.wrong.append(
+                f"nobody was told of {len(missing)}, of which {dead} are dead: "
+                + "; ".join(map(self._deliveries_of, sorted(missing)[:5]))
+            )
+
+    def _deliveries_of(self, job_id: str) -> str:
+        """Return what the daemon says of the deliveries of a job."""
+        listed = ask(self._house.socket, "GET", f"/v1/webhook-deliveries?job_id={job_id}")
+        of_job = listed.document["deliveries"] if listed.ok else listed.document
+        return f"{job_id}: {of_job}"
 
     def _unfinished(self) -> Iterator[dict[str, Any]]:
         query = "status=scheduled&status=queued&status=processing&status=retrying"

@@ -137,11 +137,22 @@ def test_after_an_outage_the_pace_begins_low_and_doubles(receiver: Receiver) -> 
     assert per_ten_s[:3] == pytest.approx([100, 200, 400], abs=3)
 
 
-def test_a_failure_meanwhile_makes_it_slow_again(receiver: Receiver) -> None:
+def test_a_failure_meanwhile_does_not_hold_it_up(receiver: Receiver) -> None:
     receiver.fail(5)
     receiver.succeed()
     receiver.now_s += 25
-    receiver.fail()
+    for _ in range(4):
+        receiver.fail()
+
+    assert receiver.wait_s() == pytest.approx(1 / 40, abs=0.01)
+
+
+def test_another_outage_makes_it_slow_again(receiver: Receiver) -> None:
+    receiver.fail(5)
+    receiver.succeed()
+    receiver.now_s += 25
+    receiver.fail(5)
+    receiver.succeed()
     receiver.begin()
 
     assert receiver.wait_s() == pytest.approx(0.1, abs=0.051)
