@@ -15,7 +15,14 @@ import click
 from jobd.cli import curl
 from jobd.cli.errors import report, say
 from jobd.cli.exits import Exit, of_error
-from jobd.cli.options import Environ, connect, output_option, socket_option
+from jobd.cli.options import (
+    Environ,
+    connect,
+    limit_option,
+    of_all_option,
+    output_option,
+    socket_option,
+)
 from jobd.cli.output import Column, View, age, now, print_fields, print_table
 from jobd.client import ApiError, Client
 from jobd.client.webhooks import Delivery, DeliveryAttempt, DeliveryDetail, RedeliverRequest
@@ -23,8 +30,6 @@ from jobd.client.webhooks import Delivery, DeliveryAttempt, DeliveryDetail, Rede
 F = TypeVar("F", bound=Callable[..., Any])
 
 _STATUSES = ("pending", "retrying", "succeeded", "dead")
-_PAGE = 50
-_LONGEST_PAGE = 1000
 _COLOURS = {"succeeded": "green", "dead": "red", "retrying": "yellow"}
 _AGE = re.compile(r"(\d{1,9})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -110,18 +115,6 @@ def _which(command: F) -> F:
     return command
 
 
-_of_all = click.option(
-    "--all", "of_all", is_flag=True, help="Everybody's; it takes the right to read."
-)
-_limit = click.option(
-    "--limit",
-    type=click.IntRange(1, _LONGEST_PAGE),
-    default=_PAGE,
-    show_default=True,
-    help="At most so many.",
-)
-
-
 @click.command(
     "deliveries",
     epilog="Examples: jobd webhooks deliveries --job job_019b… ·"
@@ -130,8 +123,8 @@ _limit = click.option(
 @click.argument("delivery_id", metavar="[DELIVERY]", required=False)
 @click.option("--status", type=click.Choice(_STATUSES), help="Only these.")
 @_which
-@_of_all
-@_limit
+@of_all_option
+@limit_option
 @output_option("table", "How to print them.")
 @socket_option
 @click.pass_obj
@@ -155,8 +148,8 @@ def ls(
 
 @click.command(epilog="Example: jobd webhooks dead --since 2d -o wide")
 @_which
-@_of_all
-@_limit
+@of_all_option
+@limit_option
 @output_option("table", "How to print them.")
 @socket_option
 @click.pass_obj

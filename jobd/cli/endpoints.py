@@ -14,7 +14,14 @@ from msgspec import UNSET, UnsetType
 from jobd.cli import curl
 from jobd.cli.errors import report, say
 from jobd.cli.exits import of_error
-from jobd.cli.options import Environ, connect, output_option, socket_option
+from jobd.cli.options import (
+    Environ,
+    connect,
+    limit_option,
+    of_all_option,
+    output_option,
+    socket_option,
+)
 from jobd.cli.output import Column, View, age, now, print_fields
 from jobd.cli.receive import secret_of, secret_options
 from jobd.client import ApiError
@@ -28,9 +35,7 @@ _ENDED = "ended"
 """How the three events that end a job are shown."""
 
 _ID = "endpoint_id"
-_PAGE = 100
 """As many as a principal may have."""
-_LONGEST_PAGE = 1000
 _HIDDEN = "whsec_…"
 """Stands for a secret where a call is only printed."""
 
@@ -176,14 +181,8 @@ def _asked(
 
 
 @click.command(epilog="Example: jobd webhooks ls -o wide")
-@click.option("--all", "of_all", is_flag=True, help="Everybody's; it takes the right to read.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, _LONGEST_PAGE),
-    default=_PAGE,
-    show_default=True,
-    help="At most so many.",
-)
+@of_all_option
+@limit_option
 @output_option("table", "How to print them.")
 @socket_option
 @click.pass_obj

@@ -11,13 +11,19 @@ from jobd.cli.download import print_download, save_download
 from jobd.cli.errors import report, say
 from jobd.cli.exits import of_error
 from jobd.cli.follow import follow, hand_over
-from jobd.cli.options import Environ, connect, output_option, save_option, socket_option
+from jobd.cli.options import (
+    Environ,
+    connect,
+    limit_option,
+    of_all_option,
+    output_option,
+    save_option,
+    socket_option,
+)
 from jobd.cli.output import print_fields, print_table
 from jobd.client import ApiError
 
 _STATUSES = ("scheduled", "queued", "processing", "retrying", "completed", "failed", "cancelled")
-_PAGE = 50
-_LONGEST_PAGE = 1000
 
 job_argument = click.argument("job_id", metavar="JOB")
 
@@ -28,14 +34,8 @@ job_argument = click.argument("job_id", metavar="JOB")
 )
 @click.option("--kind", help="Only jobs of this kind.")
 @click.option("--queue", help="Only jobs of this queue.")
-@click.option("--all", "of_all", is_flag=True, help="Everybody's; it takes the right to read.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, _LONGEST_PAGE),
-    default=_PAGE,
-    show_default=True,
-    help="At most so many.",
-)
+@of_all_option
+@limit_option
 @output_option("table", "How to print them.")
 @socket_option
 @click.pass_obj

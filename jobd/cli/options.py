@@ -37,6 +37,19 @@ save_option = click.option(
 )
 
 
+of_all_option = click.option(
+    "--all", "of_all", is_flag=True, help="Everybody's; it takes the right to read."
+)
+
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="At most so many.",
+)
+
+
 def output_option(default: str | None, text: str) -> Callable[[F], F]:
     """Return the option -o; json is the API's answer unchanged."""
     return click.option(

@@ -14,7 +14,7 @@ from jobd import config
 from jobd.cli.errors import say
 from jobd.cli.exits import Exit
 from jobd.cli.offline import CannotMake, make_token
-from jobd.cli.options import Environ, connect, output_option, socket_option
+from jobd.cli.options import Environ, connect, limit_option, output_option, socket_option
 from jobd.cli.output import Column, View, age, now
 from jobd.client.tokens import NewToken, Token, TokenRequest
 
@@ -27,8 +27,6 @@ _FORMS = {
     "description": "--description has 200 characters at most, none of them a control character.",
     "expires_in_seconds": "--expires is ten years at most.",
 }
-_PAGE = 50
-_LONGEST_PAGE = 1000
 
 
 def _state(token: Token) -> str:
@@ -156,13 +154,7 @@ def _print(new: NewToken, body: bytes, output: str) -> None:
 
 
 @token.command(epilog="Example: jobd token ls -o wide")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, _LONGEST_PAGE),
-    default=_PAGE,
-    show_default=True,
-    help="At most so many.",
-)
+@limit_option
 @output_option("table", "How to print them.")
 @socket_option
 @click.pass_obj

@@ -105,7 +105,7 @@ def test_ls_says_how_each_endpoint_is(recorded: Any, jobd: Jobd, capsys: Capture
 @pytest.mark.parametrize(
     ("command", "path"),
     [
-        ("ls", "/v1/webhook-endpoints?all=true&page_size=100"),
+        ("ls", "/v1/webhook-endpoints?all=true&page_size=50"),
         ("deliveries", "/v1/webhook-deliveries?all=true&page_size=50"),
         ("dead", "/v1/webhook-deliveries?all=true&status=dead&page_size=50"),
     ],
