@@ -62,16 +62,15 @@ class Fuzz:
     def grown(self) -> tuple[int, int]:
         """Return bytes and descriptors more than when it was warm.
 
-        A connection that we have left may be there a moment longer.
+        A connection that we have left may be there a moment longer, those of this look too.
         """
         until_s = time.monotonic() + PATIENCE_S
-        while self.house.descriptors > self._descriptors and time.monotonic() < until_s:
-            assert self.house.alive()
         assert self.house.alive()
-        return (
-            self.house.rss_bytes - self._rss_bytes,
-            self.house.descriptors - self._descriptors,
-        )
+        while (
+            more_descriptors := self.house.descriptors - self._descriptors
+        ) > 0 and time.monotonic() < until_s:
+            assert self.house.alive()
+        return self.house.rss_bytes - self._rss_bytes, more_descriptors
 
 
 def _statuses(answer: bytes) -> list[int]:
