@@ -149,6 +149,7 @@ def measured(subscribers: int, events: int) -> list[Row]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
     environ = {
         "JOBD_LIMITS_STREAMS_PER_PRINCIPAL": str(subscribers),
+        "JOBD_LIMITS_CONNECTIONS": str(2 * subscribers),
         "JOBD_POOL_IO_WORKERS": "0",  # what is submitted stays queued
     }
     rows: list[Row] = []
