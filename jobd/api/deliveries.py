@@ -7,7 +7,7 @@ from aiohttp import web
 
 from jobd.api import lookup, parameters
 from jobd.api.auth import CALLER
-from jobd.api.codec import Decoder, encode, read_json
+from jobd.api.codec import Decoder, encode
 from jobd.api.services import Services
 from jobd.domain.deliveries import DeliveryFilter, DeliveryStatus, DeliveryView
 from jobd.domain.errors import Forbidden
@@ -68,11 +68,7 @@ class DeliveryRoutes:
     async def redeliver_all(self, request: web.Request) -> web.Response:
         """Send once more all that fits the body, and answer how many they are."""
         parameters.check(request)
-        body = await read_json(
-            request,
-            limit_bytes=self._services.config.limits.body_bytes,
-            timeout_s=self._services.body_timeout_s,
-        )
+        body = await self._services.read_json(request)
         asked = _decoder.decode(body)
         if asked.all and not request[CALLER].may(Scope.OPERATE):
             detail = "To send what is others' takes the scope `operate`."

@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from jobd.api import lookup, parameters
 from jobd.api.auth import CALLER, PRINCIPAL
-from jobd.api.codec import Decoder, encode, read_json
+from jobd.api.codec import Decoder, encode
 from jobd.api.conditions import refuse_unmatched
 from jobd.api.deliveries import ROUTE as DELIVERIES
 from jobd.api.preferences import matches
@@ -61,7 +61,7 @@ class EndpointRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """Register an endpoint and show its secret, this once."""
         parameters.check(request)
-        asked = _requests.decode(await self._body(request))
+        asked = _requests.decode(await self._services.read_json(request))
         new = NewEndpoint(
             endpoint_id=self._webhooks.new_id(),
             principal=request[PRINCIPAL],
@@ -100,7 +100,7 @@ class EndpointRoutes:
     async def change(self, request: web.Request) -> web.Response:
         """Change what the body names; with If-Match only if it is as the caller has it."""
         parameters.check(request)
-        patch = _patches.decode(await self._body(request))
+        patch = _patches.decode(await self._services.read_json(request))
         endpoint = self._find_to_change(request)
         change = EndpointChange(
             endpoint_id=endpoint.endpoint_id,
@@ -154,14 +154,7 @@ class EndpointRoutes:
         parameters.check(request)
         if not request.can_read_body:
             return RotateRequest().overlap_seconds
-        return _rotations.decode(await self._body(request)).overlap_seconds
-
-    async def _body(self, request: web.Request) -> bytes:
-        return await read_json(
-            request,
-            limit_bytes=self._services.config.limits.body_bytes,
-            timeout_s=self._services.body_timeout_s,
-        )
+        return _rotations.decode(await self._services.read_json(request)).overlap_seconds
 
     def _find(self, request: web.Request) -> Endpoint:
         """Return the endpoint of the path, as the caller may see it; raises NotFound."""

@@ -13,7 +13,7 @@ from aiohttp import web
 from jobd.api import lookup, parameters
 from jobd.api.answers import answer
 from jobd.api.auth import CALLER, PRINCIPAL
-from jobd.api.codec import Decoder, encode, read_json
+from jobd.api.codec import Decoder, encode
 from jobd.api.conditions import check_digest, refuse_unmatched
 from jobd.api.documents import Document, Documents, etag
 from jobd.api.middleware import REQUEST_ID
@@ -63,11 +63,7 @@ class JobRoutes:
         parameters.check(request)
         wishes = preferences(request.headers, max_wait_s=self._limits.max_wait_s)
         key = idempotency_key(request.headers)
-        body = await read_json(
-            request,
-            limit_bytes=self._limits.body_bytes,
-            timeout_s=self._services.body_timeout_s,
-        )
+        body = await self._services.read_json(request)
         if "Content-Digest" in request.headers:
             check_digest(request.headers, body)
         asked = _decoder.decode(body)

@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import UNSET
 
 from jobd.api import parameters
-from jobd.api.codec import Decoder, encode, read_json
+from jobd.api.codec import Decoder, encode
 from jobd.api.services import Services
 from jobd.domain.errors import NotFound
 from jobd.domain.queues import NAME, QueueChange
@@ -36,11 +36,7 @@ class QueueRoutes:
         """Set or take away a limit, pause or resume; what is left out stays as it is."""
         parameters.check(request)
         name = _name(request)
-        body = await read_json(
-            request,
-            limit_bytes=self._services.config.limits.body_bytes,
-            timeout_s=self._services.body_timeout_s,
-        )
+        body = await self._services.read_json(request)
         patch = _decoder.decode(body)
         paused = None if patch.paused is UNSET else patch.paused
         return await self._changed(QueueChange(name, paused, patch.concurrency))

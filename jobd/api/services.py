@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from aiohttp import web
+
+from jobd.api.codec import read_json
 from jobd.bus import Bus
 from jobd.config import Config
 from jobd.domain.catalog import Catalog
@@ -76,6 +79,11 @@ class Services:
     """How long a WebSocket may be silent before its client is asked whether it is there."""
     progress_interval_s: float = 0.5
     """At most one event in it tells of a job's progress."""
+
+    def read_json(self, request: web.Request) -> Awaitable[bytes]:
+        """Return the body of a request that says it is JSON; raises what `codec.read_json` does."""
+        limit_bytes = self.config.limits.body_bytes
+        return read_json(request, limit_bytes=limit_bytes, timeout_s=self.body_timeout_s)
 
     @property
     def public_url(self) -> str:

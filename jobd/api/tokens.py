@@ -9,7 +9,7 @@ import re
 from aiohttp import web
 
 from jobd.api import parameters
-from jobd.api.codec import Decoder, encode, read_json
+from jobd.api.codec import Decoder, encode
 from jobd.api.services import Services
 from jobd.domain.errors import FieldError, Malformed, NotFound
 from jobd.domain.tokens import TOKEN_ID
@@ -32,11 +32,7 @@ class TokenRoutes:
     async def create(self, request: web.Request) -> web.Response:
         """Make a token and show it, this once."""
         parameters.check(request)
-        body = await read_json(
-            request,
-            limit_bytes=self._services.config.limits.body_bytes,
-            timeout_s=self._services.body_timeout_s,
-        )
+        body = await self._services.read_json(request)
         asked = _decoder.decode(body)
         token, text = await self._tokens.create(
             asked.principal,

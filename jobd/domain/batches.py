@@ -6,7 +6,7 @@ Not here: how it looks on the wire (wire/batches.py), how it is written (store/b
 import msgspec
 
 from jobd.domain.errors import FieldError, JobdError
-from jobd.domain.statuses import TERMINAL, Status
+from jobd.domain.statuses import Status
 
 COMPLETED_TYPE = "batch.completed"
 """What the callback of a batch is told: once, when its last job has ended."""
@@ -78,11 +78,6 @@ class Batch(msgspec.Struct, frozen=True):
     def done(self) -> bool:
         """Whether every job of it has ended, and none will come."""
         return self.finished_at_ms is not None
-
-    @property
-    def active(self) -> int:
-        """Jobs that have not ended."""
-        return sum(count for status, count in self.jobs.items() if status not in TERMINAL)
 
 
 def line_errors(line: int, error: JobdError) -> list[LineError]:

@@ -94,6 +94,15 @@ class Store:
         self.new_job = new_job
         self._ids = IdSource()
 
+    @contextlib.asynccontextmanager
+    async def counting_steps(self) -> AsyncIterator[list[None]]:
+        """Give a list that grows by an entry for each step of SQLite's machine that reads."""
+        steps: list[None] = []
+        # the last one put back is the first one taken: always the same connection
+        await self.database.read(lambda c: c.set_progress_handler(lambda: steps.append(None), 1))
+        yield steps
+        await self.database.read(lambda c: c.set_progress_handler(None, 0))
+
     async def submit(self, **fields: Any) -> Submitted:
         return await self.writer.submit(self.new_job(**fields))
 

@@ -263,20 +263,12 @@ async def test_a_claim_costs_the_same_however_many_wait(
     """Counted in steps of SQLite's machine, with all of them due at the receiver."""
 
     async def steps() -> int:
-        counted = 0
-
-        def count() -> int:
-            nonlocal counted
-            counted += 1
-            return 0
-
-        # the last one put back is the first one taken: always the same connection
-        await store.database.read(lambda c: c.set_progress_handler(count, 1))
-        await deliveries.due(HERE, 32, ())
-        await deliveries.next_due([HERE])
-        await deliveries.next_overdue(1)
-        await deliveries.receivers()
-        return counted
+        async with store.counting_steps() as counted:
+            await deliveries.due(HERE, 32, ())
+            await deliveries.next_due([HERE])
+            await deliveries.next_overdue(1)
+            await deliveries.receivers()
+        return len(counted)
 
     await tell(store, 100)
     few = await steps()

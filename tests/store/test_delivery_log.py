@@ -331,17 +331,9 @@ async def test_a_page_costs_the_same_however_many_there_are(store: Store, log: D
     """Counted in steps of SQLite's machine."""
 
     async def steps(wanted: DeliveryFilter) -> int:
-        counted = 0
-
-        def count() -> int:
-            nonlocal counted
-            counted += 1
-            return 0
-
-        # the last one put back is the first one taken: always the same connection
-        await store.database.read(lambda c: c.set_progress_handler(count, 1))
-        await log.page(wanted, None, 5)
-        return counted
+        async with store.counting_steps() as counted:
+            await log.page(wanted, None, 5)
+        return len(counted)
 
     async def add(number: int) -> None:
         jobs = [
